@@ -1,0 +1,82 @@
+# make run    a first conversation: everything in one, on http://127.0.0.1:8000
+# make test   every test and check
+#
+# Both set up what they need on a machine with Python 3.11 or newer and make; a second time that takes no time.
+# uv is used when it is there, else venv and pip.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+STAMPS := $(VENV)/.stamps
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup run test check bench lock clean
+
+setup: $(STAMPS)/dev $(STAMPS)/model
+
+run: $(STAMPS)/run $(STAMPS)/model
+	parley up $(ARGS)
+
+test: setup $(STAMPS)/browser check
+	pytest $(ARGS)
+
+check: $(STAMPS)/dev
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+bench: setup
+	for each in benchmarks/*.py; do echo "$$each"; python "$$each" || exit 1; done
+
+# What pyproject.toml asks for, resolved, with the hash of every file; from whatever index is configured.
+lock: | $(BIN)/python
+	command -v uv >/dev/null || pip install --quiet uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra embedded --extra local -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra embedded --extra local --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+ifeq ($(UV),)
+	$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { $(call apt,python3-venv); }
+	$(PYTHON) -m venv $(VENV)
+else
+	$(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
+endif
+
+# The program alone, to run it.
+$(STAMPS)/run: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
+	@mkdir -p $(STAMPS) && touch $@
+
+# The program and what tests and checks it; nothing is installed twice.
+$(STAMPS)/dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock)
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+$(STAMPS)/model: | $(STAMPS)/run
+	parley model get
+	@touch $@
+
+# Chromium for the tests of the page: the machine's, else Debian's.
+$(STAMPS)/browser: | $(STAMPS)/dev
+	command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
+	@touch $@
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+apt = $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(1)
+
+ifeq ($(UV),)
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+else
+install = $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $(1) && \
+  $(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+endif
