@@ -1,0 +1,41 @@
+"""Caps on everything. The figures are the defaults; an operator may set others."""
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True):
+    """What one message, reply, conversation or client may take."""
+
+    message_bytes: int = 256 * 1024
+    reply_bytes: int = 1024 * 1024
+    queue: int = 16  # messages waiting in one conversation
+    log: int = 2_000  # events kept for readers that come back by cursor
+    turns: int = 10_000  # turns in one conversation
+    history_bytes: int = 8 * 1024 * 1024
+    title_bytes: int = 512
+    key_chars: int = 255  # idempotency key
+    client_queue_bytes: int = 256 * 1024  # frames waiting for one slow reader
+
+
+class Lifetimes(Struct, frozen=True):
+    """How long things live, in seconds."""
+
+    conversation: int = 86_400  # sliding: every turn and read renews it
+    cap: int = 0  # absolute, from the creation on; 0: none
+    session_idle: int = 86_400
+    session_cap: int = 7 * 86_400
+    tombstone: int = 60  # how long a deleted conversation is remembered as deleted
+
+
+class Timing(Struct, frozen=True):
+    """How a worker holds and gives up turns, in seconds."""
+
+    lease: float = 5.0  # a turn nobody renewed for so long may be taken over
+    scan: float = 0.5  # how often expired leases are looked for
+    first_token: float = 120.0
+    stall: float = 60.0  # longest silence in mid-reply
+    turn: float = 900.0
+    queue_wait: float = 600.0
+    attempts: int = 4  # tries without new progress
+    attempts_total: int = 20
+    isolate_from: int = 3  # the attempt from which a turn runs in a process of its own
