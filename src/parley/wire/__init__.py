@@ -1,0 +1,1 @@
+"""Pure codecs: stored records, native frames, the seeds' shapes. Values in, bytes out, and back."""
