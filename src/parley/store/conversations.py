@@ -1,0 +1,343 @@
+"""Conversations, as the web side uses them: create, post, cancel, look, follow, change, delete.
+
+One method a script. What comes back are values of core; what goes wrong are errors of core.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+import redis.asyncio
+from msgspec import Struct
+
+from parley.core.about import About
+from parley.core.cursor import START
+from parley.core.errors import Conflict, Gone, NotFound, TooLarge, TooMany, Unavailable
+from parley.core.event import Entry
+from parley.core.limits import Lifetimes, Limits
+from parley.core.snapshot import Partial, Snapshot
+from parley.core.turn import Outcome, Private, Request, Status, Turn
+from parley.store.keys import Keys
+from parley.store.scripts import TRANSIENT, Scripts
+from parley.wire import record
+
+Policy = Literal["enqueue", "reject", "interrupt"]
+
+_about = msgspec.json.Decoder(About)
+_encode = msgspec.json.Encoder().encode
+
+
+class Barrier(Protocol):
+    """Waits until everything acknowledged so far is as durable as it gets (see store.durability)."""
+
+    async def __call__(self) -> str: ...
+
+
+class Receipt(Struct, frozen=True):
+    """A message was accepted: it will be answered, or visibly fail. `position` counts the turns ahead of it."""
+
+    conversation: str
+    turn: str
+    status: Status
+    durability: str
+    replayed: bool = False
+    cursor: str = ""
+    position: int = 0
+
+
+class Conversations:
+    """The conversations of one deployment (one Redis, one prefix)."""
+
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        keys: Keys,
+        limits: Limits,
+        lifetimes: Lifetimes,
+        barrier: Barrier,
+    ) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+        self._keys = keys
+        self._limits = limits
+        self._lifetimes = lifetimes
+        self._barrier = barrier
+
+    async def create(self, conversation: str, owner: str, about: About, *, ttl: int = 0) -> bool:
+        """Begin a conversation; the id is the idempotency key. Tells whether it is new.
+
+        Args:
+            ttl: sliding life in seconds; 0 takes the deployment's.
+
+        Raises:
+            Conflict: the id is taken by another owner.
+            Gone: it was deleted.
+        """
+        args = (conversation, owner, _encode(about), ttl or self._lifetimes.conversation)
+        reply = await self._run("create", conversation, *args, self._lifetimes.cap, self._limits.log)
+        if reply[0] == b"TAKEN":
+            raise Conflict("conversation_exists", "This conversation id is taken.")
+        if reply[0] == b"GONE":
+            raise _gone()
+        await self._barrier()
+        return bool(reply[0] == b"OK")
+
+    async def post(
+        self,
+        conversation: str,
+        turn: str,
+        request: Request,
+        private: Private,
+        *,
+        parent: str | None = None,
+        policy: Policy = "enqueue",
+    ) -> Receipt:
+        """Accept a message. The turn id stands for the idempotency key (`ids.turn_id`).
+
+        Args:
+            parent: the turn this one follows; None: the newest one, ROOT: none.
+            policy: what to do while a reply runs.
+
+        Raises:
+            NotFound, Gone: no such conversation (or parent).
+            Conflict: the key was used for another message, or a reply runs and the policy is "reject".
+            TooMany: too many messages wait. TooLarge: the conversation is full.
+        """
+        above = "" if parent is None else parent or record.NO_PARENT
+        body = record.body_hash(request, private, above)
+        limits = self._limits
+        reply = await self._run(
+            "post", conversation, turn, body, above, policy, record.encode_request(request),
+            record.encode_private(private), limits.queue, limits.turns, limits.history_bytes,
+        )  # fmt: skip
+        answer = reply[0]
+        if answer == b"OK":
+            cursor, position = reply[1].decode(), int(reply[2])
+            return Receipt(conversation, turn, "queued", await self._barrier(), cursor=cursor, position=position)
+        if answer == b"DUP":
+            return Receipt(conversation, turn, reply[1].decode(), await self._barrier(), replayed=True)
+        raise _refusal(answer)
+
+    async def write_down(self, conversation: str, turn: str, request: Request, private: Private) -> bool:
+        """Write down what was said without asking for an answer. The turn id stands for the idempotency key.
+
+        Tells whether it is new.
+
+        Raises:
+            NotFound, Gone: no such conversation.
+            Conflict: the key was used for another message. TooLarge: the conversation is full.
+        """
+        limits = self._limits
+        reply = await self._run(
+            "write_down", conversation, turn, record.body_hash(request, private, ""), record.encode_request(request),
+            record.encode_private(private), limits.turns, limits.history_bytes,
+        )  # fmt: skip
+        if reply[0] not in (b"OK", b"DUP"):
+            raise _refusal(reply[0])
+        await self._barrier()
+        return bool(reply[0] == b"OK")
+
+    async def take_out(self, conversation: str, turn: str, item: int | None) -> None:
+        """Take an item of a turn that has ended out of the conversation, by its number; None: the response.
+
+        Raises:
+            NotFound: no such turn. Conflict: it has not ended.
+        """
+        mark = record.WITHDRAWN if item is None else item
+        reply = await self._run("take_out", conversation, turn, mark)
+        if reply[0] == b"OPEN":
+            raise Conflict("turn_in_progress", "This has not ended yet.")
+        if reply[0] != b"OK":
+            raise NotFound("turn_not_found", "No such turn.")
+        await self._barrier()
+
+    async def cancel(self, conversation: str, turn: str) -> tuple[bool, Status]:
+        """Stop a turn; it is over when this returns. Tells whether this call ended it, and its status.
+
+        Raises:
+            NotFound: no such turn.
+        """
+        reply = await self._run("cancel", conversation, turn)
+        if reply[0] == b"NONE":
+            raise NotFound("turn_not_found", "No such turn.")
+        return reply[0] == b"OK", reply[1].decode()
+
+    async def change(self, conversation: str, about: About) -> str:
+        """Describe a conversation anew. Replies the cursor of the event that says so.
+
+        Raises:
+            NotFound, Gone: no such conversation.
+        """
+        reply = await self._run("change", conversation, _encode(about), _encode(about.public()))
+        if reply[0] != b"OK":
+            raise _refusal(reply[0])
+        await self._barrier()
+        return str(reply[1].decode())
+
+    async def delete(self, conversation: str) -> bool:
+        """Forget a conversation. Tells whether there was one."""
+        reply = await self._run("delete", conversation, self._lifetimes.tombstone * 1000)
+        await self._barrier()
+        return bool(reply[0] == b"OK")
+
+    async def owner(self, conversation: str) -> str | None:
+        """Whose conversation this is, or was until it was deleted a moment ago; None when there is none."""
+        try:
+            found: Any = await self._client.hget(self._keys.conversation(conversation)[0], "owner")
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        return found.decode() if found else None
+
+    async def snapshot(self, conversation: str, *, turns: int = 50, before: int = -1) -> Snapshot:
+        """A consistent look, with at most so many turns, before that index.
+
+        -1: the newest ones, and, unless none are asked for, all that have not ended.
+
+        Raises:
+            NotFound, Gone: no such conversation.
+        """
+        reply = await self._run("snapshot", conversation, turns, before)
+        if reply[0] != b"OK":
+            raise _refusal(reply[0])
+        return _snapshot(conversation, reply)
+
+    async def read(self, conversation: str, after: str, *, count: int = 1000) -> list[Entry] | None:
+        """The entries behind a cursor, oldest first; None when the log cannot go on from there: take a snapshot."""
+        log = self._keys.log(conversation)
+        start = "-" if after == START else f"({after}"
+        try:
+            pipe = self._client.pipeline(transaction=False)
+            pipe.xrange(log, start, "+", count)
+            pipe.hget(self._keys.conversation(conversation)[0], "last")
+            raw, last = await pipe.execute()
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        entries = [Entry(cursor.decode(), fields[b"p"].decode(), fields[b"e"]) for cursor, fields in raw]
+        if entries:
+            return entries if entries[0].previous == after else None
+        return [] if (last or START.encode()).decode() == after else None
+
+    async def path(
+        self, conversation: str, turn: str, *, turns: int, size: int = 1 << 30
+    ) -> list[tuple[Turn, Private]]:
+        """The turns that lead to a turn, oldest first, without it; at most so many turns, or about `size` bytes."""
+        reply = await self._run("path", conversation, turn, turns, size)
+        found = [
+            (
+                record.decode_turn(reply[at], reply[at + 1], reply[at + 2]),
+                record.decode_private(reply[at + 1]),
+            )
+            for at in range(0, len(reply), 3)
+        ]
+        return found[::-1]
+
+    async def turn(self, conversation: str, turn: str) -> tuple[Turn, Private] | None:
+        """One turn by its id; its status may lag a running turn's by nothing."""
+        own = self._keys.conversation(conversation)
+        try:
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hmget(own[3], turn, f"{turn}:o")
+            pipe.hget(own[0], "turn")
+            (found, outcome), running = await pipe.execute()
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        if not found:
+            return None
+        return record.decode_turn(turn.encode(), found, outcome or b"", running or b""), record.decode_private(found)
+
+    async def copy(self, conversation: str, turns: Sequence[tuple[Turn, Private]]) -> int:
+        """Write ended turns as they stand elsewhere, oldest first (fork, migration). Replies how many were new."""
+        written = 0
+        for at in range(0, len(turns), 100):
+            args: list[bytes] = []
+            for turn, private in turns[at : at + 100]:
+                outcome = record.encode_outcome(turn.outcome or Outcome("cancelled"))
+                args += [turn.id.encode(), record.encode_record(turn, private), outcome]
+            reply = await self._run("import", conversation, *args)
+            if reply[0] != b"OK":
+                raise _refusal(reply[0])
+            written += reply[1]
+        await self._barrier()
+        return written
+
+    # The index of an owner's conversations. It only helps to find them: what is not in Redis any more is skipped.
+
+    async def note(self, owner: str, conversation: str, *, keep: int = 10_000) -> None:
+        """Put a conversation on top of its owner's list."""
+        life = max(self._lifetimes.conversation, self._lifetimes.session_cap) * 1000
+        await self._scripts.run("index", [self._keys.index(owner)], (conversation, "add", life, keep))
+
+    async def forget(self, owner: str, conversation: str) -> None:
+        """Take a conversation off its owner's list."""
+        await self._scripts.run("index", [self._keys.index(owner)], (conversation, "remove", 0, 0))
+
+    async def listing(self, owner: str, *, limit: int = 50, offset: int = 0) -> list[Snapshot]:
+        """An owner's conversations, the one last spoken in first, without their turns."""
+        try:
+            names: Any = await self._client.zrevrange(self._keys.index(owner), offset, offset + limit - 1)
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        found: list[Snapshot] = []
+        for name in names:
+            conversation = name.decode()
+            reply = await self._run("snapshot", conversation, 0, -1)
+            if reply[0] == b"OK":
+                found.append(_snapshot(conversation, reply))
+            else:
+                await self.forget(owner, conversation)
+        return found
+
+    async def _run(self, script: str, conversation: str, *args: bytes | str | int) -> Any:
+        return await self._scripts.run(script, self._keys.conversation(conversation), args)
+
+
+def _snapshot(conversation: str, reply: list[Any]) -> Snapshot:
+    (_, last, owner, born, left, about, _, head, total, first, running, gen, body, pieces, found, waiting) = reply
+    turns = tuple(
+        record.decode_turn(found[at], found[at + 1], found[at + 2], running) for at in range(0, len(found), 3)
+    )
+    return Snapshot(
+        conversation=conversation,
+        cursor=last.decode(),
+        owner=owner.decode(),
+        created_at=int(born),
+        expires_at=int(time.time() * 1000) + left,
+        about=_about.decode(about),
+        head=head.decode(),
+        total=total,
+        first=first,
+        turns=turns,
+        running=Partial(running.decode(), int(gen), body.decode(), pieces.decode()) if running else None,
+        waiting=tuple(name.decode() for name in waiting),
+    )
+
+
+def _gone() -> Gone:
+    return Gone("conversation_deleted", "This conversation was deleted.")
+
+
+def _unreachable() -> Unavailable:
+    return Unavailable("store_unreachable", "The store is out of reach.", retry_after=1)
+
+
+def _refusal(answer: bytes) -> Exception:
+    """What a script's refusal means to the caller."""
+    match answer:
+        case b"GONE":
+            return _gone()
+        case b"PARENT":
+            return NotFound("turn_not_found", "No such parent turn.", param="parent")
+        case b"CONFLICT":
+            return Conflict("idempotency_key_reused", "This idempotency key was used for another message.")
+        case b"REJECT":
+            return Conflict("reply_in_progress", "A reply is in progress.")
+        case b"BUSY":
+            return TooMany("conversation_busy", "Too many messages wait in this conversation.", retry_after=2)
+        case b"FULL":
+            return TooLarge("conversation_full", "The conversation has reached its size.")
+        case _:
+            return NotFound("conversation_not_found", "No such conversation.")
+
+
+__all__ = ["Barrier", "Conversations", "Policy", "Receipt"]

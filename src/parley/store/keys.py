@@ -1,0 +1,62 @@
+"""Names of everything in Redis: ``<prefix>{<shard>}:…``, the shard being the hash tag.
+
+A conversation's keys and its shard's work queue share one slot, so each transition of the protocol is one script
+on one node. Nothing outside the prefix is ever touched: a Redis user limited to ``~<prefix>*`` is enough.
+"""
+
+import hashlib
+
+from parley.core import ids
+
+GROUP = b"w"  # the consumer group on each shard's work queue
+
+# In the order scripts/lib/keys.lua names them; the first seven belong to the conversation and expire together.
+OWN = ("meta", "log", "order", "turns", "reply", "pieces", "waiting")
+SHARED = ("queue", "active", "dead")
+
+
+class Keys:
+    """Builds key names for one prefix and number of shards."""
+
+    def __init__(self, prefix: str, shards: int) -> None:
+        self.prefix = prefix
+        self.shards = tuple(f"{number:02x}" for number in range(shards))
+        self._slots = len(self.shards)
+
+    def conversation(self, conversation: str) -> list[bytes]:
+        """The ten keys of lib/keys.lua.
+
+        Raises:
+            ValueError: the id is malformed.
+        """
+        shard = ids.shard_of(conversation)
+        base = f"{self.prefix}{{{shard}}}:"
+        own = f"{base}c:{conversation}:"
+        return [f"{own}{name}".encode() for name in OWN] + [f"{base}{name}".encode() for name in SHARED]
+
+    def log(self, conversation: str) -> bytes:
+        """The log's key, which is also the name of its bell's channel."""
+        return f"{self.prefix}{{{ids.shard_of(conversation)}}}:c:{conversation}:log".encode()
+
+    def queue(self, shard: str) -> bytes:
+        """A shard's work queue."""
+        return f"{self.prefix}{{{shard}}}:queue".encode()
+
+    def session(self, token_hash: str) -> bytes:
+        """A session, by the SHA-256 of its token."""
+        return f"{self.prefix}{{{self._spread(token_hash)}}}:session:{token_hash}".encode()
+
+    def login(self, user: str) -> bytes:
+        """Who is logged in as a user: the key that the first seed's own login uses."""
+        return f"{self.prefix}TOKEN:{user}".encode()
+
+    def index(self, owner: str) -> bytes:
+        """The conversations of an owner."""
+        return f"{self.prefix}{{{self._spread(owner)}}}:owner:{owner}".encode()
+
+    def slots(self, model: str) -> bytes:
+        """The places of a model's upstream."""
+        return f"{self.prefix}{{{self._spread(model)}}}:slots:{model}".encode()
+
+    def _spread(self, name: str) -> str:
+        return self.shards[hashlib.sha256(name.encode()).digest()[0] % self._slots]

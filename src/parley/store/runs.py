@@ -1,0 +1,299 @@
+"""Runs: turns as workers hold them. Claim a token, acquire its turn under a fence, write, end or hand over.
+
+The work queue of a shard is a stream with one consumer group; a token pending for a worker is its lease, renewed by
+resetting its idle time, taken over by whoever finds it idle for longer than the lease.
+"""
+
+import random
+from typing import Any
+
+import msgspec
+import redis.asyncio
+from msgspec import Struct
+from redis.exceptions import ResponseError
+
+from parley.core.about import About
+from parley.core.errors import Unavailable
+from parley.core.limits import Timing
+from parley.core.snapshot import Partial
+from parley.core.turn import Private, Status, Turn
+from parley.store.keys import GROUP, Keys
+from parley.store.scripts import PASSING, TRANSIENT, Scripts, Value
+from parley.wire import record
+
+_about = msgspec.json.Decoder(About)
+
+# Tries of a worker that still may be needed to end a turn when the store is away for a while.
+ENDING_PATIENCE = 600.0
+
+
+class Claim(Struct, frozen=True):
+    """A token this worker was given: a conversation with a turn to run."""
+
+    shard: str
+    token: str
+    conversation: str
+
+
+class Grant(Struct, frozen=True):
+    """A turn this worker owns, as long as its fence stands."""
+
+    claim: Claim
+    fence: str
+    turn: Turn
+    private: Private
+    about: About
+    partial: Partial
+    attempt: int
+    total: int
+
+
+class Fenced(Exception):
+    """The turn is not ours any more: it was stopped, deleted, or taken over."""
+
+
+class IsolationDue(Exception):
+    """The turn lost several workers without progress: its next attempt belongs into a process of its own."""
+
+
+class NoGroup(Exception):
+    """A queue or its group is not there (any more): prepare again."""
+
+
+class Offset(Exception):
+    """The reply ends elsewhere than we thought: at `length` bytes (the store lost what it had acknowledged)."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(str(length))
+        self.length = length
+
+
+class Runs:
+    """The work queues of one deployment, as one worker sees them.
+
+    Args:
+        client: for commands.
+        blocking: for blocking reads; has no socket timeout.
+        worker: this worker's name as a consumer; unique among living workers.
+    """
+
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        blocking: "redis.asyncio.Redis",
+        keys: Keys,
+        timing: Timing,
+        worker: str,
+    ) -> None:
+        self.client = client
+        self.scripts = Scripts(client)
+        self.keys = keys
+        self.timing = timing
+        self.worker = worker
+        self._blocking = blocking
+        self._queues = {keys.queue(shard): shard for shard in keys.shards}
+
+    async def prepare(self) -> None:
+        """Make the consumer groups, from each queue's beginning: what was posted before any worker lived counts."""
+        for queue in self._queues:
+            try:
+                await self.client.xgroup_create(queue, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def wait(self, seconds: float) -> tuple[list[Claim], bool]:
+        """Wait for new tokens, at most so long; one a shard. Tells also whether someone called for a scan.
+
+        Raises:
+            NoGroup: prepare first.
+        """
+        streams: Any = dict.fromkeys(self._queues, ">")
+        block = max(1, int(seconds * 1000))
+        try:
+            reply: Any = await self._blocking.xreadgroup(GROUP.decode(), self.worker, streams, count=1, block=block)
+        except ResponseError as error:
+            raise _passing(error) from error
+        found: list[Claim] = []
+        scan = False
+        for queue, entries in reply or []:
+            for token, fields in entries:
+                claim = self._claim(self._queues[queue], token, fields)
+                if claim:
+                    found.append(claim)
+                else:
+                    scan = True
+                    await self.scripts.run("drop", [queue], (token,))
+        return found, scan
+
+    async def scan(self, count: int) -> list[Claim]:
+        """Take over tokens that nobody renewed for a lease; at most `count`."""
+        found: list[Claim] = []
+        pipe = self.client.pipeline(transaction=False)
+        queues = random.sample(list(self._queues), len(self._queues))
+        for queue in queues:
+            pipe.execute_command(
+                "XAUTOCLAIM", queue, GROUP, self.worker, int(self.timing.lease * 1000), "0-0", "COUNT", count
+            )
+        try:
+            replies: list[Any] = await pipe.execute()
+        except ResponseError as error:
+            raise _passing(error) from error
+        for queue, reply in zip(queues, replies, strict=True):
+            for token, fields in _claimed(reply):
+                claim = self._claim(self._queues[queue], token, fields)
+                if claim:
+                    found.append(claim)
+                else:
+                    await self.scripts.run("drop", [queue], (token,))
+        return found
+
+    def _claim(self, shard: str, token: bytes, fields: dict[bytes, bytes]) -> Claim | None:
+        name = fields.get(b"c")
+        return Claim(shard, token.decode(), name.decode()) if name else None
+
+    async def acquire(self, claim: Claim, fence: str, *, isolate: bool = False, heir_of: str = "") -> Grant | None:
+        """Take the turn a token stands for; None when there is nothing to do.
+
+        Args:
+            isolate: rather than make an attempt that should be isolated, say so.
+            heir_of: the worker this one may take the token over from.
+
+        Raises:
+            IsolationDue: nothing was done, the token stays with this worker.
+            Unavailable: the store is out of reach; the token comes back after the lease.
+        """
+        timing = self.timing
+        reply = await self._run(
+            "acquire", claim.conversation, claim.conversation, claim.token, self.worker, fence,
+            timing.attempts, timing.attempts_total, int(timing.queue_wait * 1000),
+            timing.isolate_from if isolate else 0, heir_of, patience=timing.lease,
+        )  # fmt: skip
+        if reply[0] == b"ISOLATE":
+            raise IsolationDue
+        if reply[0] != b"OK":
+            return None
+        _, turn, attempt, gen, body, pieces, stored, about, total = reply
+        return Grant(
+            claim,
+            fence,
+            record.decode_turn(turn, stored, b"", turn),
+            record.decode_private(stored),
+            _about.decode(about),
+            Partial(turn.decode(), int(gen), body.decode(), pieces.decode()),
+            int(attempt),
+            int(total),
+        )
+
+    async def keep(self, claim: Claim) -> bool:
+        """Hold on to a token that is not acquired yet. False: it is another worker's now."""
+        queue = self.keys.queue(claim.shard)
+        return bool(await self.scripts.run("keep", [queue], (claim.token, self.worker)) == 1)
+
+    async def path(self, grant: Grant, *, turns: int, size: int) -> list[Turn]:
+        """The turns that lead to the granted one, oldest first, without it."""
+        reply = await self._run("path", grant.claim.conversation, grant.turn.id, turns, size)
+        found = [record.decode_turn(*reply[at : at + 3]) for at in range(0, len(reply), 3)]
+        return found[::-1]
+
+    async def renew(self, grant: Grant, *, patience: float) -> bool:
+        """Keep the lease. False: the turn is not ours any more."""
+        reply = await self._run("renew", grant.claim.conversation, grant.fence, self.worker, patience=patience)
+        return bool(reply[0] == b"OK")
+
+    async def delay(self, grant: Grant, reason: str, seconds: float) -> None:
+        """Tell viewers that the model asked to wait."""
+        args = (grant.fence, grant.turn.id, reason, f"{seconds:.1f}")
+        await self._run("delay", grant.claim.conversation, *args)
+
+    async def rewind(self, grant: Grant, gen: int, offset: int) -> int:
+        """Withdraw the reply from a byte offset on. Replies the new generation.
+
+        Raises:
+            Fenced, Offset.
+        """
+        args = (grant.fence, grant.turn.id, gen, offset)
+        reply = await self._run("rewind", grant.claim.conversation, *args, patience=ENDING_PATIENCE)
+        return int(checked(reply))
+
+    async def final(
+        self, grant: Grant, gen: int, offset: int, status: Status, extra: bytes, pieces: list[Value]
+    ) -> None:
+        """Add the last pieces (letter, text, ...) and end the turn.
+
+        Raises:
+            Fenced, Offset.
+        """
+        args = (grant.fence, grant.turn.id, gen, offset, status, extra, *pieces)
+        checked(await self._run("final", grant.claim.conversation, *args, patience=ENDING_PATIENCE))
+
+    async def handoff(self, grant: Grant) -> None:
+        """Give the turn back, claimable at once, attempt not charged."""
+        await self._run("handoff", grant.claim.conversation, grant.fence, self.worker)
+
+    async def fold(self, conversation: str) -> None:
+        """Drop the events of turns that have ended."""
+        await self._run("fold", conversation)
+
+    async def evict(self, worker: str) -> int:
+        """Free at once what a worker holds that is known to be dead. Replies how many turns were freed."""
+        freed = 0
+        for queue in self._queues:
+            freed += int(await self.scripts.run("evict", [queue], (worker,)))
+        return freed
+
+    async def take_slot(self, model: str, holder: str, places: int) -> bool:
+        """Hold (or keep) one of an upstream's places, for a lease."""
+        args = (holder, places, int(self.timing.lease * 1000))
+        return bool(await self.scripts.run("take_slot", [self.keys.slots(model)], args) == 1)
+
+    async def free_slot(self, model: str, holder: str) -> None:
+        """Give a place back."""
+        await self.scripts.run("free_slot", [self.keys.slots(model)], (holder,))
+
+    async def _run(self, script: str, conversation: str, *args: Value, patience: float = 2.0) -> Any:
+        return await self.scripts.run(script, self.keys.conversation(conversation), args, patience=patience)
+
+
+def checked(reply: list[Any]) -> Any:
+    """The value of a script's OK, or its refusal as an exception."""
+    if reply[0] == b"FENCED":
+        raise Fenced
+    if reply[0] == b"OFFSET":
+        raise Offset(int(reply[1]))
+    return reply[1]
+
+
+def _passing(error: ResponseError) -> Exception:
+    """What a refused read means: make the group, come back later, or our fault."""
+    if str(error).startswith("NOGROUP"):
+        return NoGroup(str(error))
+    if str(error).startswith(PASSING):
+        return Unavailable("store_unreachable", "The store is out of reach.", retry_after=1)
+    return error
+
+
+def _claimed(reply: list[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries of a raw XAUTOCLAIM reply; Redis 6.2 says nil for entries that were deleted meanwhile."""
+    pairs = reply[1] if isinstance(reply[1], list) else []
+    found = []
+    for entry in pairs:
+        if entry and entry[0] is not None:
+            values = entry[1]
+            fields = values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True))
+            found.append((entry[0], fields))
+    return found
+
+
+__all__ = [
+    "TRANSIENT",
+    "Claim",
+    "Fenced",
+    "Grant",
+    "IsolationDue",
+    "NoGroup",
+    "Offset",
+    "Runs",
+    "Unavailable",
+    "checked",
+]

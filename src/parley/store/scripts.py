@@ -1,0 +1,93 @@
+"""The scripts: the only writers. Loads the Lua files, runs them, and repeats what may have been lost.
+
+Every script is idempotent, so the one retry loop here may repeat any of them blindly; the Redis client's own
+retries are off. A script file names the library files it needs in an ``-- include a b`` line.
+"""
+
+import asyncio
+import functools
+import hashlib
+import importlib.resources
+import random
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio
+from redis import exceptions
+from redis.exceptions import (
+    BusyLoadingError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from parley.core.errors import Unavailable
+
+Value = bytes | str | int | float
+
+TRANSIENT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, BusyLoadingError, ReadOnlyError)
+# Replies of a server that is not itself at the moment; the script did not run.
+PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
+
+
+@functools.cache
+def source(name: str) -> str:
+    """A script's whole text, its includes in front."""
+    files = importlib.resources.files(__package__) / "scripts"
+    text = (files / f"{name}.lua").read_text()
+    match = re.search(r"^-- include (.*)$", text, re.MULTILINE)
+    parts = match[1].split() if match else []
+    return "\n".join([*((files / "lib" / f"{part}.lua").read_text() for part in parts), text])
+
+
+@functools.cache
+def digest(name: str) -> str:
+    """The SHA-1 under which Redis knows the script."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Redis refused a write because it is at maxmemory."""
+    return "OOM" in str(error) or "maxmemory" in str(error)
+
+
+class Scripts:
+    """Runs scripts by name on one client."""
+
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self.client = client
+
+    async def once(self, name: str, keys: Sequence[bytes], args: Sequence[Value]) -> Any:
+        """Run a script once; errors pass through. A server that does not know the script is told it."""
+        try:
+            return await self.client.evalsha(digest(name), len(keys), *keys, *args)
+        except NoScriptError:
+            return await self.client.eval(source(name), len(keys), *keys, *args)
+
+    async def run(self, name: str, keys: Sequence[bytes], args: Sequence[Value] = (), *, patience: float = 2.0) -> Any:
+        """Run a script, repeating it until it surely ran once, for at most `patience` seconds.
+
+        Raises:
+            Unavailable: `store_unreachable` (it may or may not have run) or `storage_full` (it did not).
+        """
+        deadline = time.monotonic() + patience
+        delay = 0.01
+        while True:
+            try:
+                return await self.once(name, keys, args)
+            except TRANSIENT as error:
+                failure: Exception = error
+            except ResponseError as error:
+                if is_out_of_memory(error):
+                    raise Unavailable(
+                        "storage_full", "The store is full; nothing was accepted.", retry_after=5
+                    ) from error
+                if not str(error).startswith(PASSING):
+                    raise
+                failure = error
+            if time.monotonic() + delay > deadline:
+                raise Unavailable("store_unreachable", "The store is out of reach.", retry_after=1) from failure
+            await asyncio.sleep(delay * (1 + random.random()))
+            delay = min(delay * 2, 0.2)

@@ -1,0 +1,5 @@
+-- The server's clock, in milliseconds.
+local function now()
+  local clock = call('TIME')
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end

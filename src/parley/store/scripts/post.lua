@@ -1,0 +1,50 @@
+--[[
+post: accept a message, and enqueue its turn.
+KEYS      those of lib/keys.lua
+ARGV      turn, body hash, parent ('' = the newest turn, '-' = none), policy (enqueue | reject | interrupt),
+          request (JSON), private (JSON), most waiting, most turns, most bytes
+REPLY     {OK, cursor, position} | {DUP, status} | {CONFLICT} same key, other body | {NONE} no such conversation |
+          {GONE} deleted | {PARENT} no such parent turn | {BUSY} too many wait | {REJECT} a reply runs |
+          {FULL} the conversation has reached its size
+EFFECT    turn record, waiting, order, event `queued`; the token if none is out; expiry renewed.
+          interrupt: the active turn is cancelled first, its text kept
+REPEAT    the turn id stands for the idempotency key; a repeat also re-issues a token that vanished
+--]]
+-- include keys clock touch emit issue finish
+local turn, hash, parent, policy, request, private = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local most_waiting, most_turns, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local known = call('HMGET', meta, 'state', 'head', 'turn', 'token', 'bytes')
+local state, head = known[1], known[2]
+if not state then return {'NONE'} end
+if state == 'deleted' then return {'GONE'} end
+local record = call('HGET', turns, turn)
+if record then
+  if string.match(record, '^%S* (%S+)') ~= hash then return {'CONFLICT'} end
+  if call('LLEN', waiting) > 0 and (not known[4] or #call('XRANGE', queue, known[4], known[4]) == 0) then issue() end
+  local outcome = call('HGET', turns, turn .. ':o')
+  if outcome then return {'DUP', string.match(outcome, '"status":"([%a_]+)"')} end
+  return {'DUP', known[3] == turn and 'in_progress' or 'queued'}
+end
+if parent == '' then
+  parent = head or '-'
+elseif parent ~= '-' and call('HEXISTS', turns, parent) == 0 then
+  return {'PARENT'}
+end
+local ahead = call('LLEN', waiting)
+if ahead > 0 and policy == 'reject' then return {'REJECT'} end
+if ahead >= most_waiting then return {'BUSY'} end
+if call('LLEN', order) >= most_turns or tonumber(known[5] or '0') + #request > most_bytes then return {'FULL'} end
+if ahead > 0 and policy == 'interrupt' then
+  finish(call('LINDEX', waiting, 0), 'cancelled', '')
+  ahead = ahead - 1
+end
+call('HSET', turns, turn, string.format('%s %s %.0f\n%s\n%s', parent, hash, now(), request, private))
+call('RPUSH', waiting, turn)
+call('RPUSH', order, turn)
+call('HINCRBY', meta, 'bytes', #request)
+call('HSET', meta, 'head', turn)
+local cursor = emit(string.format('{"type":"queued","turn":"%s","parent":"%s","request":%s}', turn,
+  parent == '-' and '' or parent, request))
+if ahead == 0 then issue() end
+touch()
+return {'OK', cursor, ahead}
