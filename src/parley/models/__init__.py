@@ -1,0 +1,1 @@
+"""Models: a model streams pieces of an answer for a transcript. The only place that calls upstream HTTP."""
