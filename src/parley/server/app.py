@@ -1,0 +1,70 @@
+"""The application: the parts put together, as one ASGI app."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import ASGIApp
+
+from parley.server import api, health, openai, page, seeds, serverless, socket
+from parley.server.config import Config, Store
+from parley.server.errors import HANDLERS
+from parley.server.gate import Gate
+from parley.server.parts import Parts
+from parley.store.cancelling import cancel
+
+# Groups of routes. Each declares who may use them: principals only (api.private), or why not.
+GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
+    health.routes,
+    api.routes,
+    socket.routes,
+    openai.routes,
+    seeds.routes,
+    serverless.routes,
+    page.routes,
+]
+
+
+class App:
+    """One server's application. `app` is what an ASGI server runs; `drain` sends its clients away."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.parts = Parts(config, store)
+        routes = [route for group in GROUPS for route in group(self.parts)]
+        routes.append(WebSocketRoute("/{path:path}", socket.Nowhere()))
+        starlette = Starlette(
+            routes=routes,
+            middleware=[cors(config)] if config.origins else [],
+            exception_handlers=HANDLERS,
+            lifespan=self._lifespan,
+        )
+        starlette.router.redirect_slashes = False
+        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts)
+
+    def drain(self) -> bool:
+        """Say goodbye to every open connection, if there is any; new ones are refused."""
+        return self.parts.hub.drain()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        hub = asyncio.create_task(self.parts.hub.run())
+        try:
+            yield
+        finally:
+            await cancel(hub)
+            await self.parts.service.close()
+
+
+def cors(config: Config) -> Middleware:
+    """Lets pages of the listed origins read our answers; they show a token, cookies are not for them."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=config.origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["*"],  # OpenAI's clients send a dozen of their own
+        expose_headers=["x-request-id", "idempotent-replayed", "retry-after"],
+    )

@@ -1,0 +1,157 @@
+"""The gate: what holds for every request before anything else looks at it, and for every response behind it.
+
+Host and Origin are checked (DNS rebinding, pages of strangers), each response gets its `x-request-id` and the headers
+that keep browsers careful, and whatever nobody caught becomes the envelope of a 500 here.
+"""
+
+import ipaddress
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley.core.errors import Forbidden, InvalidRequest, Misdirected, ParleyError
+from parley.server.errors import INTERNAL_ERROR, respond
+
+log = logging.getLogger(__name__)
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+CAREFUL = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+UNCACHED = (b"cache-control", b"no-store")
+# Names that were found to be ours, remembered: they are few, while it lasts.
+REMEMBERED = 1_000
+
+# The server's own `send`, in the scope, for streams: all wrappers look at is how a response begins.
+RAW_SEND = "parley.send"
+
+
+class Gate:
+    """Wraps the application.
+
+    Args:
+        origins: more origins whose pages may speak to us, besides the one a request is addressed to.
+        hosts: more names that requests may be addressed to, besides localhost and IP addresses; ``*``: any.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str], hosts: Iterable[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        named = (urlsplit(origin).hostname or "" for origin in self._origins)
+        self._ours: set[str] = set()
+        self._hosts = frozenset(host.lower() for host in (*hosts, *named, "localhost"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        scope[RAW_SEND] = send
+        request_id = secrets.token_hex(8)
+        started = False
+
+        async def marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                started = True
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *CAREFUL]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append(UNCACHED)
+                message["headers"] = headers
+            elif message["type"] == "websocket.accept":
+                started = True
+            await send(message)
+
+        try:
+            self._check(Headers(scope=scope), scope)
+            await self._app(scope, receive, marked)
+        except ParleyError as error:
+            if started:
+                raise
+            await refuse(respond(error), scope, receive, marked)
+        except Exception as error:
+            if isinstance(error, OSError) and scope["type"] == "websocket" and started:
+                return  # the client went away while it was being sent something
+            # Not the path: the seeds' addresses hold tokens.
+            log.exception("request %s failed (%s)", request_id, scope.get("method", "WebSocket"))
+            if not started:
+                await refuse(respond(INTERNAL_ERROR), scope, receive, marked)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1011, "reason": "our fault"})
+            else:
+                raise
+
+    def _check(self, headers: Headers, scope: Scope) -> None:
+        """Refuse what is not addressed to us, or comes from a stranger's page.
+
+        Raises:
+            InvalidRequest, Misdirected, Forbidden.
+        """
+        given = headers.getlist("host")
+        if len(given) > 1 or (not given and scope["http_version"] == "1.1"):
+            raise InvalidRequest("invalid_host", "There must be one Host header.")
+        host = given[0] if given else ""
+        if given and not self._is_ours(host):
+            raise Misdirected("unknown_host", "This server does not answer to that name.")
+        origins = headers.getlist("origin")
+        if origins:
+            scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
+            if len(origins) > 1 or (origins[0] != f"{scheme}://{host}" and origins[0] not in self._origins):
+                raise Forbidden("origin_not_allowed", "Pages of that origin may not speak to this server.")
+        elif headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            # A stranger's link to our page is fine; anything else browsers send with an Origin.
+            reading = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+            if not reading or headers.get("sec-fetch-mode") != "navigate":
+                raise Forbidden("origin_not_allowed", "Pages of that origin may not speak to this server.")
+
+    def _is_ours(self, host: str) -> bool:
+        if host in self._ours:
+            return True
+        if not self._is_allowed(host):
+            return False
+        if len(self._ours) < REMEMBERED:
+            self._ours.add(host)
+        return True
+
+    def _is_allowed(self, host: str) -> bool:
+        match = HOST.fullmatch(host)
+        if match is None:
+            return False
+        if "*" in self._hosts:
+            return True
+        name = match[1].lower()
+        if name in self._hosts:
+            return True
+        try:
+            # A rebound name is a name: whoever writes an address means that address.
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a response; to a socket, in place of its upgrade."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    await send(
+        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})

@@ -1,0 +1,97 @@
+"""The page: static files from memory, each with an ETag and, where it pays, compressed once."""
+
+import gzip
+import hashlib
+import mimetypes
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from parley.server.auth import cookie_name
+from parley.server.parts import Parts
+
+FOLDER = Path(__file__).parent / "page"
+# By name, as the tables of operating systems differ.
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".webmanifest")
+# As long as a session can live.
+COOKIE_SECONDS = 7 * 86_400
+
+
+class Asset:
+    """A file of the page."""
+
+    def __init__(self, path: Path) -> None:
+        self.data = path.read_bytes()
+        self.type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        self.etag = f'"{hashlib.sha256(self.data).hexdigest()[:24]}"'
+        self._compressible = path.suffix in COMPRESSED and len(self.data) > 500
+
+    @cached_property
+    def compressed(self) -> bytes | None:
+        """The same, smaller."""
+        return gzip.compress(self.data, 9, mtime=0) if self._compressible else None
+
+    def respond(self, request: Request) -> Response:
+        """Send it, or say that the client's copy is good."""
+        headers = {"etag": self.etag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        seen = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if self.etag in seen:
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", "") and self.compressed is not None:
+            return Response(self.compressed, 200, {**headers, "content-encoding": "gzip"}, self.type)
+        return Response(self.data, 200, headers, self.type)
+
+
+def assets(folder: Path) -> Iterator[tuple[str, Asset]]:
+    """Every file of a folder by its path in it."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), Asset(path)
+
+
+def routes(parts: Parts) -> list[BaseRoute]:
+    """The page is open to everyone: it holds nothing, and asks for what it shows as its user."""
+    found = dict(assets(FOLDER))
+
+    async def index(request: Request) -> Response:
+        token = request.query_params.get("token")
+        if token is not None:
+            return await sign_in(request, token)
+        return found["index.html"].respond(request)
+
+    async def sign_in(request: Request, token: str) -> Response:
+        """A link that carries a token: the browser keeps it in a cookie, and it leaves the address."""
+        value = await parts.auth.cookie_for(token)
+        host = request.headers.get("host", "")
+        secure = request.url.scheme == "https" or f"https://{host}" in parts.config.origins
+        response = Response(status_code=303, headers={"location": "/"})
+        response.set_cookie(
+            cookie_name(host), value, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure
+        )
+        return response
+
+    async def static(request: Request) -> Response:
+        asset = found.get(request.path_params["path"])
+        if asset is None:
+            raise HTTPException(404)
+        return asset.respond(request)
+
+    # A conversation's address, and the link that the seed's pages know a session by: the page reads what is behind.
+    table = {"/": index, "/c/{id}": index, "/chat/{token}": index, "/static/{path:path}": static}
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]

@@ -1,0 +1,48 @@
+/** JSON over HTTP: one call, one answer, errors as the server's envelope tells them. */
+
+const KEY = "parley.access";
+
+/** A request that was answered by an error. `code` is for programs, the message for people. */
+export class Refused extends Error {
+  /** @param {number} status @param {{code?: string, message?: string} | undefined} error */
+  constructor(status, error) {
+    super(error?.message || `The server answered ${status}.`);
+    this.status = status;
+    this.code = error?.code || String(status);
+  }
+
+  /** Whether the same request may be answered otherwise later. */
+  get passing() {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The access key typed into this tab, if the server asked for one. */
+export const access = {
+  get: () => sessionStorage.getItem(KEY) || "",
+  /** @param {string} key */
+  set: (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY)),
+};
+
+/** What an idempotency key is made of: 128 random bits. */
+export const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * @param {string} method @param {string} path below /api
+ * @param {any} [body] @param {string} [key]  of idempotency
+ * @returns {Promise<any>}
+ * @throws {Refused} answered by an error; {TypeError} not answered at all
+ */
+export async function call(method, path, body, key) {
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (key) headers["idempotency-key"] = key;
+  if (access.get()) headers.authorization = `Bearer ${access.get()}`;
+  const response = await fetch(`/api${path}`, {
+    method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(20_000),
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, answer.error);
+  return answer;
+}

@@ -1,0 +1,207 @@
+/** The page: wires store, socket and parts together, and keeps the address in step with what is open. */
+import { access, call, Refused } from "./api.js";
+import { Composer } from "./composer.js";
+import { find, show, write } from "./dom.js";
+import { Outbox } from "./outbox.js";
+import { Sidebar } from "./sidebar.js";
+import { Socket } from "./socket.js";
+import { Status } from "./status.js";
+import { Store } from "./store.js";
+import { Thread } from "./thread.js";
+
+const POLL_BUSY = 4_000;
+const POLL = 30_000;
+
+const outbox = new Outbox(sessionStorage);
+
+/** Where it is kept which conversation was begun in this tab and is open, until it is left. */
+const MADE = "parley.made";
+const store = new Store(outbox, schedule);
+const composer = new Composer(store, () => thread.follower.end());
+const thread = new Thread(store, (text) => composer.edit(text));
+const sidebar = new Sidebar(store, remove);
+const status = new Status(store);
+store.socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/socket`, {
+  opening: () => store.opening(),
+  opened: () => store.opened(),
+  frame: (frame) => store.frame(frame),
+  lost: (reason, code) => store.lost(reason, code),
+  refused: () => store.refused(),
+});
+
+// Drawing: at most once a frame, however much happened.
+
+let drawing = false;
+
+function schedule() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    draw();
+  });
+}
+
+function draw() {
+  const about = store.view?.about ?? {};
+  const title = store.id ? about.title || outbox.of(store.id)[0]?.about.title || "" : "";
+  const empty = !store.id;
+  find("main").toggleAttribute("data-empty", empty);
+  show(find("greeting"), empty);
+  show(find("hint"), empty);
+  show(find("title"), !empty && title && find("rename").hidden);
+  show(find("app-name"), empty || !title);
+  write(find("title"), title);
+  document.title = title ? `${title} · Parley` : "Parley";
+  thread.draw();
+  composer.draw();
+  sidebar.draw();
+  status.draw();
+  if (store.locked && !find("access").open) find("access").showModal();
+}
+
+// Addresses
+
+const addressed = () => decodeURIComponent(/^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
+
+/** @param {string} id */
+function go(id) {
+  sessionStorage.removeItem(MADE);
+  if (id !== store.id || !id) history.pushState(null, "", id ? `/c/${id}` : "/");
+  visit(id);
+}
+
+/** @param {string} id */
+function visit(id) {
+  store.show(id);
+  sidebar.dismiss();
+  ready();
+}
+
+/** Typing may begin; on a phone not before it is asked for, as the keyboard covers half of the page. */
+function ready() {
+  if (!matchMedia("(pointer: coarse)").matches) find("message").focus();
+}
+
+addEventListener("popstate", () => visit(addressed()));
+
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const link = /** @type {HTMLElement} */ (event.target).closest("a");
+  if (!link || link.target || link.origin !== location.origin || !/^\/(c\/[^/]+)?$/.test(link.pathname) || link.hash) return;
+  event.preventDefault();
+  go(link.pathname.slice("/c/".length));
+});
+
+store.onmade = (/** @type {string} */ draft, /** @type {string} */ id) => {
+  composer.made(draft, id);
+  if (store.id !== id) return;
+  // A reload that has begun keeps the old address: this tells it where the conversation is now.
+  sessionStorage.setItem(MADE, id);
+  history.replaceState(null, "", `/c/${id}`);
+};
+
+// Keys
+
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
+  if (event.target === find("rename") || event.target === find("model")) return; // theirs to give up
+  if (!sidebar.dismiss()) store.stop();
+});
+
+// Title and deletion
+
+find("title").addEventListener("click", () => {
+  const field = find("rename");
+  field.value = store.view?.about.title ?? "";
+  show(field, true);
+  show(find("title"), false);
+  field.select();
+});
+
+/** @param {boolean} keep */
+function renamed(keep) {
+  const field = find("rename");
+  if (field.hidden) return;
+  const title = field.value.trim();
+  show(field, false);
+  if (keep && title && title !== store.view?.about.title) store.change({ title });
+  schedule();
+}
+
+find("rename").addEventListener("blur", () => renamed(true));
+find("rename").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key !== "Enter" && event.key !== "Escape") return;
+  event.preventDefault();
+  renamed(event.key === "Enter");
+  find("message").focus();
+});
+
+/** @param {any} listed */
+function remove(listed) {
+  const dialog = find("confirm");
+  const view = store.views.get(listed.id);
+  write(find("confirm-text"), (view?.known ? view.about.title : listed.title) || "Untitled");
+  dialog.returnValue = "";
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "yes") return;
+    if (store.id === listed.id) go("");
+    store.remove(listed.id);
+  };
+  dialog.showModal();
+}
+
+find("access").addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
+find("access").addEventListener("close", () => {
+  const field = find("access-key");
+  store.unlock(field.value);
+  field.value = "";
+});
+
+// Begin
+
+addEventListener("online", schedule);
+addEventListener("offline", schedule);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) store.refresh();
+});
+
+let polled = 0;
+setInterval(() => {
+  const busy = store.list.some((listed) => store.busy(listed));
+  if (document.hidden || store.connection.state !== "open" || Date.now() - polled < (busy ? POLL_BUSY : POLL)) return;
+  polled = Date.now();
+  store.refresh();
+}, 1000);
+
+// A link with a session's token: this tab speaks as that session, and the token leaves the address.
+const session = /^\/chat\/([^/]+)$/.exec(location.pathname);
+if (session) await enter(decodeURIComponent(session[1]));
+
+/** Open the chat of a session, or say that it is over and begin anew. @param {string} token */
+async function enter(token) {
+  const before = access.get();
+  access.set(token);
+  history.replaceState(null, "", "/");
+  try {
+    const [chat] = (await call("GET", "/conversations?limit=1")).data;
+    if (chat) history.replaceState(null, "", `/c/${chat.id}`);
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401) return; // the page tells of all other trouble itself
+    access.set(before);
+    store.alert = "This chat has expired or does not exist. A new one begins here.";
+  }
+}
+
+// A new conversation that was under way when this tab was reloaded goes on.
+const draft = outbox.items.find((item) => item.conversation.startsWith("new-"))?.conversation;
+const made = sessionStorage.getItem(MADE);
+sessionStorage.removeItem(MADE);
+const [arrival] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+if (made && arrival?.type === "reload" && !addressed()) history.replaceState(null, "", `/c/${made}`);
+store.show(addressed() || draft || "");
+store.socket.now();
+store.refresh();
+store.learn();
+schedule();
+ready();

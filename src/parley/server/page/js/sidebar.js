@@ -1,0 +1,129 @@
+/** The list of conversations by day, with a live dot; on a phone a sheet. */
+import { arrange, find, iconButton, make, show, write } from "./dom.js";
+
+/** @typedef {import("./store.js").Store} Store */
+
+const DAY = 86_400_000;
+const HIDDEN = "parley.sidebar";
+
+/** Under which heading a conversation stands. @param {number} at @param {number} now  unix milliseconds */
+export function dayOf(at, now) {
+  const today = new Date(now).setHours(0, 0, 0, 0);
+  if (at >= today) return "Today";
+  if (at >= today - DAY) return "Yesterday";
+  if (at >= today - 6 * DAY) return "Previous 7 days";
+  return "Earlier";
+}
+
+export class Sidebar {
+  /** @param {Store} store @param {(listed: any) => void} remove  ask, then delete */
+  constructor(store, remove) {
+    this.store = store;
+    this.remove = remove;
+    this.element = find("sidebar");
+    this.list = find("conversations");
+    this.veil = find("veil");
+    this.opener = find("show-sidebar");
+    this.closer = find("hide-sidebar");
+    this.narrow = matchMedia("(max-width: 760px)");
+    this.shown = false;
+    /** @type {Map<string, any>} */
+    this.rows = new Map();
+    /** @type {Map<string, HTMLElement>} */
+    this.headings = new Map();
+    this.empty = make("p", { class: "none" }, "Conversations appear here.");
+    this.more = make("button", { type: "button", class: "more", onclick: () => {
+      store.pages += 1;
+      store.refresh();
+    } }, "Show more");
+    this.opener.addEventListener("click", () => this.toggle(true));
+    this.closer.addEventListener("click", () => this.toggle(false));
+    this.veil.addEventListener("click", () => this.toggle(false));
+    this.narrow.addEventListener("change", () => this.settle());
+    this.settle();
+  }
+
+  /** As the width of the window wants it: on a phone the list begins closed. */
+  settle() {
+    this.shown = this.narrow.matches ? false : localStorage.getItem(HIDDEN) === null;
+    this.place();
+  }
+
+  /** @param {boolean} shown */
+  toggle(shown) {
+    this.shown = shown;
+    if (!this.narrow.matches) {
+      if (shown) localStorage.removeItem(HIDDEN);
+      else localStorage.setItem(HIDDEN, "1");
+    }
+    this.place();
+    (shown ? this.closer : this.opener).focus();
+  }
+
+  /** On a phone the sheet goes away once something was picked or put aside; false: it was not there. */
+  dismiss() {
+    if (!this.narrow.matches || !this.shown) return false;
+    this.toggle(false);
+    return true;
+  }
+
+  place() {
+    document.body.classList.toggle("with-sidebar", this.shown);
+    this.element.inert = !this.shown;
+    find("main").inert = this.shown && this.narrow.matches;
+    this.opener.setAttribute("aria-expanded", String(this.shown));
+    show(this.veil, this.shown && this.narrow.matches);
+  }
+
+  draw() {
+    const { store } = this;
+    const now = Date.now();
+    /** @type {HTMLElement[]} */
+    const children = [];
+    let day = "";
+    for (const listed of store.list) {
+      const heading = dayOf(listed.updated_at || listed.created_at, now);
+      if (heading !== day && !children.includes(this.heading(heading))) children.push(this.heading(heading));
+      day = heading;
+      children.push(this.row(listed));
+    }
+    if (store.more) children.push(this.more);
+    if (store.listed && !store.list.length) children.push(this.empty);
+    arrange(this.list, children);
+    for (const [id] of this.rows) if (!store.list.some((listed) => listed.id === id)) this.rows.delete(id);
+  }
+
+  /** @param {string} day */
+  heading(day) {
+    const known = this.headings.get(day) ?? make("h2", {}, day);
+    this.headings.set(day, known);
+    return known;
+  }
+
+  /** @param {any} listed */
+  row(listed) {
+    let row = this.rows.get(listed.id);
+    if (!row) {
+      const title = make("span", { class: "title", dir: "auto" });
+      const live = make("span", { class: "hidden" });
+      const link = make("a", { href: `/c/${listed.id}` }, make("span", { class: "dot", "aria-hidden": "true" }), title, live);
+      const button = iconButton("remove", "Delete", () => this.remove(row.listed));
+      row = { element: make("div", { class: "item" }, link, button), link, title, live, button, listed };
+      this.rows.set(listed.id, row);
+    }
+    row.listed = listed;
+    const view = this.store.views.get(listed.id);
+    const name = (view?.known ? view.about.title : listed.title) || "Untitled";
+    const busy = this.store.busy(listed);
+    const unread = this.store.unread.has(listed.id);
+    write(row.title, name);
+    write(row.live, busy ? ", replying now" : unread ? ", new reply" : "");
+    if (row.link.title !== name) row.link.title = name;
+    row.button.setAttribute("aria-label", `Delete ${name}`);
+    row.element.classList.toggle("busy", busy);
+    row.element.classList.toggle("unread", unread);
+    if (listed.id === this.store.id) row.link.setAttribute("aria-current", "page");
+    else row.link.removeAttribute("aria-current");
+    return row.element;
+  }
+}

@@ -1,0 +1,102 @@
+/** One WebSocket that comes back: full jitter between attempts, and never silent for longer than 30 s. */
+
+const SHORTEST = 200;
+const LONGEST = 10_000;
+const ASK = 15_000; // silence after which we ask whether the server is there
+const GIVE_UP = 30_000;
+const OPENING = 10_000;
+
+/** Close codes behind which coming back by oneself is no use: who speaks has to change. */
+const REFUSED = new Set([4401, 4403]);
+
+/** How long to wait before an attempt, in milliseconds. @param {number} attempt  from 0 @param {number} random  in [0, 1) */
+export function backoff(attempt, random) {
+  const most = Math.min(LONGEST, SHORTEST * 2 ** Math.min(attempt, 20));
+  return Math.max(SHORTEST, random * most);
+}
+
+export class Socket {
+  /**
+   * @param {string} url
+   * @param {{opening: () => object[], opened: () => void, frame: (frame: any) => void,
+   *          lost: (reason: string, code: number) => void, refused: (code: number) => void}} handlers
+   *   `opening`: what to say first
+   */
+  constructor(url, handlers) {
+    this.url = url;
+    this.handlers = handlers;
+    /** @type {WebSocket | null} */
+    this.link = null;
+    this.open = false;
+    this.attempt = 0;
+    this.heard = 0;
+    /** @type {number | undefined} */
+    this.timer = undefined;
+    setInterval(() => this.watch(), 1000);
+    addEventListener("online", () => this.now());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.open && performance.now() - this.heard > ASK) this.send({ type: "ping" });
+      if (!document.hidden && !this.open) this.now();
+    });
+  }
+
+  /** Connect at once, unless connected or under way. */
+  now() {
+    if (this.link) return;
+    clearTimeout(this.timer);
+    this.heard = performance.now();
+    const link = new WebSocket(this.url);
+    this.link = link;
+    link.onopen = () => {
+      this.open = true;
+      this.heard = performance.now();
+      for (const frame of this.handlers.opening()) this.send(frame);
+      this.handlers.opened();
+    };
+    link.onmessage = (event) => {
+      this.heard = performance.now();
+      this.attempt = 0;
+      const frame = JSON.parse(event.data);
+      if (frame.type === "bye") this.leave("restart", Math.min(frame.retry_ms ?? SHORTEST, LONGEST));
+      else this.handlers.frame(frame);
+    };
+    link.onclose = (event) => {
+      if (this.link === link) this.gone(event.code, event.code === 1012 ? "restart" : "lost");
+    };
+  }
+
+  /** Send a frame; false: not connected, come again when `opened` is called. @param {object} frame */
+  send(frame) {
+    if (!this.open || !this.link) return false;
+    this.link.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** Close, and come back after so many milliseconds and a little. @param {string} reason @param {number} [wait] */
+  leave(reason, wait) {
+    const link = this.link;
+    this.gone(0, reason, wait);
+    link?.close();
+  }
+
+  /** @param {number} code @param {string} reason @param {number} [wait] */
+  gone(code, reason, wait = 0) {
+    this.link = null;
+    this.open = false;
+    if (REFUSED.has(code)) {
+      this.handlers.refused(code);
+      return;
+    }
+    this.handlers.lost(reason, code);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.now(), wait + backoff(this.attempt, Math.random()));
+    this.attempt += 1;
+  }
+
+  watch() {
+    if (!this.link) return;
+    const silence = performance.now() - this.heard;
+    if (silence > (this.open ? GIVE_UP : OPENING)) this.leave("silent");
+    else if (this.open && silence > ASK && silence <= ASK + 1000) this.send({ type: "ping" });
+  }
+}

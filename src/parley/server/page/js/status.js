@@ -1,0 +1,60 @@
+/** What goes on, in words: the banner for trouble with the connection, and the one live region. */
+import { find, make, show, write } from "./dom.js";
+import { ENDED, open } from "./fold.js";
+
+/** @typedef {import("./store.js").Store} Store */
+
+const QUIET = 700; // a break shorter than this is nobody's concern
+
+/** What a reader is told when a reply ends. @type {Record<string, string>} */
+const WORDS = { completed: "Reply finished", incomplete: "Reply finished, cut at its longest length", failed: "Reply failed", cancelled: "Reply stopped" };
+
+export class Status {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.banner = find("banner");
+    this.live = find("status");
+    this.text = make("span");
+    this.retry = make("button", { type: "button", onclick: () => store.socket.now() }, "Try now");
+    this.dismiss = make("button", { type: "button", onclick: () => {
+      store.alert = "";
+      store.drawn();
+    } }, "Dismiss");
+    this.banner.append(this.text, this.retry, this.dismiss);
+    this.replying = "";
+  }
+
+  draw() {
+    const { connection, alert } = this.store;
+    const down = connection.state !== "open" && !this.store.locked;
+    const late = down && Date.now() - connection.since > QUIET;
+    if (down && !late) setTimeout(() => this.store.drawn(), QUIET);
+    const text = late ? trouble(connection) : alert;
+    write(this.text, text);
+    show(this.banner, text);
+    show(this.retry, late);
+    show(this.dismiss, !late && alert);
+    if (text) write(this.live, text);
+    else this.announce();
+  }
+
+  /** Tell when a reply begins and ends; its words are read by those who go there. */
+  announce() {
+    const view = this.store.view;
+    if (!view) return;
+    const active = open(view).find((turn) => turn.status === "in_progress");
+    const before = view.turns.get(this.replying);
+    if (active && active.id !== this.replying) write(this.live, "Replying");
+    else if (!active && before && ENDED.has(before.status)) write(this.live, WORDS[before.status]);
+    this.replying = active?.id ?? "";
+  }
+}
+
+/** @param {import("./store.js").Connection} connection */
+function trouble({ state, reason }) {
+  if (!navigator.onLine) return "You are offline. What you write is kept and sent when you are back.";
+  if (state === "connecting") return "Connecting to the server…";
+  if (reason === "restart") return "The server restarts. Reconnecting…";
+  return "Connection lost. Reconnecting… Replies go on meanwhile.";
+}

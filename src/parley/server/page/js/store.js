@@ -1,0 +1,406 @@
+/**
+ * What this tab knows, and what a person can do with it. Everything shown is drawn from here; everything that
+ * happens comes back as a frame.
+ *
+ * @typedef {import("./fold.js").View} View
+ * @typedef {import("./fold.js").Turn} Turn
+ * @typedef {{state: "connecting" | "open" | "lost", reason: string, since: number}} Connection
+ */
+import { Refused, access, call, randomKey } from "./api.js";
+import { emptyView, fold, open, prepend, said } from "./fold.js";
+import { follows } from "./tree.js";
+
+const PAGE = 50; // conversations and turns asked for at a time
+const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
+
+/** A title for what begins with this message. @param {string} text */
+export function titleOf(text) {
+  const line = [...text.trim().split("\n")[0].trim()];
+  if (line.length <= 60) return line.join("");
+  const cut = line.slice(0, 60).join("");
+  return `${cut.slice(0, cut.lastIndexOf(" ") > 30 ? cut.lastIndexOf(" ") : cut.length)}…`;
+}
+
+export class Store {
+  /** @param {import("./outbox.js").Outbox} outbox @param {() => void} drawn  called when something changed */
+  constructor(outbox, drawn) {
+    this.outbox = outbox;
+    this.drawn = drawn;
+    /** @type {import("./socket.js").Socket} */
+    this.socket = /** @type {any} */ (null);
+    /** @type {any[]} */
+    this.list = [];
+    this.listed = false;
+    this.more = false;
+    this.pages = 1;
+    this.asking = false;
+    this.again = false;
+    this.id = "";
+    /** @type {Map<string, View>} */
+    this.views = new Map();
+    /** Views whose frames are ignored until a snapshot comes. @type {Set<string>} */
+    this.stale = new Set();
+    /** Conversations that do not exist (any more), and why. @type {Map<string, string>} */
+    this.missing = new Map();
+    /** @type {Set<string>} */
+    this.unread = new Set();
+    /** Turns that were told to stop, and their conversations. @type {Map<string, string>} */
+    this.stopping = new Map();
+    /** @type {Connection} */
+    this.connection = { state: "connecting", reason: "", since: Date.now() };
+    /** @type {any} */
+    this.models = null;
+    this.locked = false;
+    this.alert = "";
+    /** @type {(draft: string, id: string) => void} */
+    this.onmade = () => {};
+    this.tabs = new BroadcastChannel("parley");
+    this.tabs.onmessage = () => this.refresh();
+  }
+
+  /** What is open, if it is a conversation that exists. */
+  get view() {
+    return this.views.get(this.id);
+  }
+
+  /** Whether a conversation has turns that have not ended. @param {any} listed */
+  busy(listed) {
+    const view = this.views.get(listed.id);
+    return view?.known && this.follows(listed.id) ? open(view).length > 0 : listed.status !== "idle";
+  }
+
+  // Connection
+
+  opening() {
+    return access.get() ? [{ type: "auth", token: access.get() }] : [];
+  }
+
+  opened() {
+    this.connection = { state: "open", reason: "", since: Date.now() };
+    this.stale.clear();
+    for (const view of this.views.values()) if (this.follows(view.id)) this.follow(view);
+    for (const [turn, conversation] of this.stopping) this.cancel(conversation, turn);
+    this.outbox.again();
+    this.pump();
+    this.refresh();
+    if (!this.models) this.learn();
+    this.drawn();
+  }
+
+  /** @param {string} reason @param {number} code  of the close frame */
+  lost(reason, code) {
+    if (code === 1009 || code === 4413) this.unnamed("The message is too long.");
+    if (code === 4400) this.unnamed("The server did not understand this message.");
+    const since = this.connection.state === "open" ? Date.now() : this.connection.since;
+    this.connection = { state: this.connection.state === "connecting" ? "connecting" : "lost", reason, since };
+    this.drawn();
+  }
+
+  /** The server wants to know who speaks, or does not believe it. */
+  refused() {
+    access.set("");
+    this.locked = true;
+    this.drawn();
+  }
+
+  /** @param {string} key */
+  unlock(key) {
+    access.set(key);
+    this.locked = false;
+    this.socket.leave("restart");
+    this.refresh();
+    this.learn();
+  }
+
+  /** Whether frames of a conversation are to be sent to us: it is open, or a reply of it runs. @param {string} id */
+  follows(id) {
+    if (id === this.id) return true;
+    const view = this.views.get(id);
+    return Boolean(view?.known && open(view).length);
+  }
+
+  /** @param {View} view */
+  follow(view) {
+    const frame = { type: "follow", id: `follow:${view.id}`, conversation: view.id, turns: PAGE };
+    if (view.known && !this.stale.has(view.id)) Object.assign(frame, { after: view.cursor });
+    this.socket.send(frame);
+  }
+
+  // Frames
+
+  /** @param {any} frame */
+  frame(frame) {
+    switch (frame.type) {
+      case "ping": case "pong": case "following": case "authenticated": return;
+      case "receipt": this.receipt(frame); break;
+      case "cancelled": this.stopping.delete(frame.turn); break;
+      case "error": this.failed(frame); break;
+      default: this.entry(frame);
+    }
+    this.drawn();
+  }
+
+  /** @param {any} frame */
+  entry(frame) {
+    const view = this.views.get(frame.conversation);
+    if (!view) return;
+    if (frame.type === "snapshot") this.stale.delete(view.id);
+    else if (this.stale.has(view.id)) return;
+    if (!fold(view, frame, Date.now())) {
+      this.stale.add(view.id);
+      this.follow(view);
+      return;
+    }
+    if (frame.type === "queued") this.claim(view, frame.turn);
+    if (frame.type === "snapshot") for (const id of view.order.slice(-3)) this.claim(view, id);
+    if (frame.type === "end") this.ended(view, frame.turn);
+    if (frame.type === "changed") this.refresh();
+    if (frame.type === "deleted") this.gone(view.id);
+  }
+
+  /** A turn that says what a message on its way says is taken for it; the receipt settles it. @param {View} view @param {string} id */
+  claim(view, id) {
+    const turn = /** @type {Turn} */ (view.turns.get(id));
+    const own = this.outbox.of(view.id);
+    const item = own.find((each) => each.state === "sent" && !each.turn && each.text === said(turn));
+    if (item && !own.some((each) => each.turn === id)) item.turn = id;
+  }
+
+  /** @param {View} view @param {string} turn */
+  ended(view, turn) {
+    this.stopping.delete(turn);
+    if (view.id !== this.id && !open(view).length) {
+      this.unread.add(view.id);
+      this.socket.send({ type: "unfollow", conversation: view.id });
+    }
+    this.refresh();
+  }
+
+  /** @param {any} frame */
+  receipt(frame) {
+    this.outbox.remove(String(frame.id).replace(/^say:/, ""));
+    this.pump();
+    this.told();
+  }
+
+  /** @param {any} frame */
+  failed(frame) {
+    const [verb, ...rest] = String(frame.id ?? "").split(":");
+    const name = rest.join(":");
+    if (verb === "say") this.unsaid(name, frame.error, frame.retry_after);
+    else if (verb === "follow") this.missing.set(name, frame.error.message);
+    else if (verb === "cancel") this.stopping.delete(name);
+    else this.unnamed(frame.error.message);
+  }
+
+  /** Something we sent was too bad to be told by its name: a message under way, if there is one. @param {string} reason */
+  unnamed(reason) {
+    const sent = this.outbox.items.filter((item) => item.state === "sent");
+    for (const item of sent) this.outbox.refuse(item.key, reason);
+    if (!sent.length) this.alert = reason;
+  }
+
+  /** A message was not accepted: try again if that may help. @param {string} key @param {any} error @param {number} [after]  seconds */
+  unsaid(key, error, after) {
+    const item = this.outbox.find(key);
+    if (!item) return;
+    if (PASSING.has(error.type)) {
+      setTimeout(() => {
+        item.state = "waiting";
+        this.pump();
+      }, 1000 * ((after || 2) + Math.random()));
+    } else {
+      this.outbox.refuse(key, error.message);
+      this.pump();
+    }
+  }
+
+  // Messages
+
+  /**
+   * Say something in what is open. With `parent` it is said again from there: a fork.
+   * @param {string} text @param {Record<string, string>} about  of a conversation that begins with it
+   * @param {string} [parent] @param {Turn["input"]} [input]  messages, when it is not one text
+   */
+  say(text, about, parent, input) {
+    text = text.replaceAll("\0", "").toWellFormed(); // what cannot be stored
+    const view = this.view;
+    const after = parent ?? (view?.known ? follows(view) : undefined);
+    /** @type {Record<string, any>} */
+    const body = { input: input ?? text };
+    if (after !== undefined) body.parent = after;
+    if (!this.id) this.id = `new-${randomKey()}`;
+    this.outbox.add({ key: randomKey(), conversation: this.id, about: { ...about, title: titleOf(text) }, body, text });
+    this.pump();
+    this.drawn();
+  }
+
+  /** Send what can be sent. */
+  pump() {
+    for (const item of this.outbox.next()) {
+      if (item.conversation.startsWith("new-")) {
+        if (this.connection.state === "open") this.create(item);
+      } else if (this.socket.send({ type: "say", id: `say:${item.key}`, conversation: item.conversation, key: item.key, ...item.body })) {
+        item.state = "sent";
+      }
+    }
+  }
+
+  /** @param {import("./outbox.js").Item} item */
+  async create(item) {
+    item.state = "sent";
+    const draft = item.conversation;
+    try {
+      const about = await call("POST", "/conversations", item.about, draft);
+      item.state = "waiting";
+      this.outbox.made(draft, about.id);
+      this.views.set(about.id, emptyView(about.id));
+      if (this.id === draft) this.id = about.id;
+      this.follow(/** @type {View} */ (this.views.get(about.id)));
+      this.onmade(draft, about.id);
+      this.pump();
+      this.told();
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) this.refused();
+      else if (error instanceof Refused && !error.passing) this.outbox.refuse(item.key, error.message);
+      else setTimeout(() => this.pump(), 1000 + 1000 * Math.random());
+      if (item.state === "sent") item.state = "waiting";
+    }
+    this.drawn();
+  }
+
+  /** Say a turn's message again, beside it. @param {Turn} turn */
+  retry(turn) {
+    this.say(said(turn), {}, turn.parent, turn.input);
+  }
+
+  /** Stop the reply in progress of what is open; false: there is none. */
+  stop() {
+    const turn = this.view && open(this.view)[0];
+    if (turn) this.cancel(this.id, turn.id);
+    return Boolean(turn);
+  }
+
+  /** Stop a turn, or withdraw it while it waits. @param {string} conversation @param {string} turn */
+  cancel(conversation, turn) {
+    this.stopping.set(turn, conversation);
+    this.socket.send({ type: "cancel", id: `cancel:${turn}`, conversation, turn });
+    this.drawn();
+  }
+
+  // Conversations
+
+  /** Show a conversation; the empty id is a new one. @param {string} id */
+  show(id) {
+    if (id === this.id) return;
+    const before = this.id;
+    this.id = id;
+    this.unread.delete(id);
+    this.alert = "";
+    if (before.startsWith("conv_") && !this.follows(before)) this.socket.send({ type: "unfollow", conversation: before });
+    if (id.startsWith("conv_") && id.length <= 50) {
+      const known = this.views.get(id) ?? emptyView(id);
+      this.missing.delete(id);
+      this.views.set(id, known);
+      this.follow(known);
+    } else if (id && !id.startsWith("new-")) {
+      this.missing.set(id, "There is no such conversation.");
+    }
+    this.drawn();
+  }
+
+  /** @param {any} fields */
+  async change(fields) {
+    const view = this.view;
+    if (!view) return;
+    view.about = { ...view.about, ...fields };
+    this.drawn();
+    await this.attempt(() => call("PATCH", `/conversations/${view.id}`, fields));
+    this.told();
+  }
+
+  /** @param {string} id */
+  async remove(id) {
+    if (await this.attempt(() => call("DELETE", `/conversations/${id}`))) this.gone(id);
+    this.told();
+  }
+
+  /** @param {string} id */
+  gone(id) {
+    this.list = this.list.filter((listed) => listed.id !== id);
+    this.views.delete(id);
+    for (const item of this.outbox.of(id)) this.outbox.remove(item.key);
+    if (this.id === id) this.missing.set(id, "This conversation was deleted.");
+    this.drawn();
+  }
+
+  /** Turns before those that are there. */
+  async earlier() {
+    const view = this.view;
+    if (!view?.first) return;
+    await this.attempt(async () => prepend(view, await call("GET", `/conversations/${view.id}/turns?limit=${PAGE}&before=${view.first}`)));
+    this.drawn();
+  }
+
+  /** Ask for the list; once more if it may have changed while it was asked for. */
+  async refresh() {
+    if (this.asking) {
+      this.again = true;
+      return;
+    }
+    this.asking = true;
+    do {
+      this.again = false;
+      await this.ask();
+    } while (this.again);
+    this.asking = false;
+  }
+
+  async ask() {
+    if (this.locked) return;
+    const pages = this.pages;
+    try {
+      const found = [];
+      let more = true;
+      for (let page = 0; page < pages && more; page += 1) {
+        const answer = await call("GET", `/conversations?limit=${PAGE}&offset=${page * PAGE}`);
+        found.push(...answer.data);
+        more = answer.has_more;
+      }
+      this.list = found;
+      this.more = more;
+      this.listed = true;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) this.refused();
+      // Anything else passes: the list is asked for again soon.
+    }
+    this.drawn();
+  }
+
+  async learn() {
+    try {
+      this.models = await call("GET", "/models");
+    } catch {
+      // Without it there is no picker; it is asked for again with the next connection.
+    }
+    this.drawn();
+  }
+
+  /** Our list changed: so did that of the other tabs. */
+  told() {
+    this.tabs.postMessage("list");
+    this.refresh();
+  }
+
+  /** @param {() => Promise<any>} act */
+  async attempt(act) {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.alert = error instanceof Refused ? error.message : "The server is out of reach. Nothing was changed.";
+      this.drawn();
+      return false;
+    }
+  }
+}

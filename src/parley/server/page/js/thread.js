@@ -1,0 +1,160 @@
+/** The messages of what is open: its path through the tree, and what is on its way. */
+import { arrange, copy, find, icon, make, show, write } from "./dom.js";
+import { open, withdrawn } from "./fold.js";
+import { Follower } from "./scroll.js";
+import { choose, path } from "./tree.js";
+import { TurnBox } from "./turn.js";
+
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./outbox.js").Item} Item */
+
+export class Thread {
+  /** @param {Store} store @param {(text: string) => void} edit  put a text into the composer */
+  constructor(store, edit) {
+    this.store = store;
+    this.edit = edit;
+    this.id = "";
+    this.element = find("thread");
+    this.scroller = find("messages");
+    this.follower = new Follower(this.scroller, this.element, find("end"), find("jump"));
+    /** @type {Map<string, TurnBox>} */
+    this.boxes = new Map();
+    /** @type {Map<string, HTMLElement>} */
+    this.sending = new Map();
+    this.waiting = find("waiting");
+    this.waits = "";
+    this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier() }, "Show earlier messages");
+    this.missing = make("p", { class: "missing" });
+    this.element.addEventListener("click", (/** @type {Event} */ event) => {
+      const button = /** @type {HTMLElement} */ (event.target).closest(".copy-code");
+      const code = button?.closest(".code")?.querySelector("code");
+      if (button && code) copy(/** @type {HTMLElement} */ (button), code.textContent ?? "");
+    });
+    this.actions = {
+      retry: (/** @type {import("./fold.js").Turn} */ turn) => {
+        store.retry(turn);
+        this.follower.end();
+      },
+      choose: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string} */ sibling) => {
+        if (store.view) choose(store.view, turn, sibling);
+        store.drawn();
+      },
+    };
+  }
+
+  draw() {
+    const { store } = this;
+    if (store.id !== this.id) {
+      // A new conversation that was just made stays as it is shown: only its name changed.
+      this.id = store.id;
+      this.boxes.clear();
+      this.follower.end();
+    }
+    const view = store.view;
+    const active = view ? open(view) : [];
+    const behind = new Set(active.slice(1).map((turn) => turn.id));
+    const children = [];
+    const missing = store.missing.get(store.id);
+    if (missing) {
+      write(this.missing, missing);
+      children.push(this.missing);
+    } else {
+      if (view?.first) children.push(this.more);
+      const items = store.outbox.of(store.id).filter((item) => !view?.turns.has(item.turn));
+      for (const step of view ? upTo(path(view), items) : []) {
+        if (!behind.has(step.turn.id) && !withdrawn(step.turn)) children.push(this.box(step, active[0]?.id));
+      }
+      for (const item of items) children.push(this.item(item));
+    }
+    arrange(this.element, children);
+    this.forget();
+    this.queue(active.slice(1));
+  }
+
+  /** @param {import("./tree.js").Step} step @param {string | undefined} active */
+  box({ turn, siblings }, active) {
+    let box = this.boxes.get(turn.id);
+    if (!box) {
+      box = new TurnBox(turn, this.actions);
+      this.boxes.set(turn.id, box);
+    }
+    box.update(turn, siblings, this.store.stopping.has(turn.id), turn.id === active);
+    return box.element;
+  }
+
+  /** A message without its receipt. @param {Item} item */
+  item(item) {
+    const spell = `${item.state === "refused"} ${this.store.connection.state}`;
+    const known = this.sending.get(item.key);
+    if (known?.dataset.spell === spell) return known;
+    const element = make("div", { class: "turn sending", "data-spell": spell },
+      make("article", { class: "said", "aria-label": "You" }, make("div", { class: "bubble", dir: "auto" }, item.text)));
+    if (item.state === "refused") element.append(this.refusal(item));
+    else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), "Kept here, sent when the server is back"));
+    else element.append(make("article", { class: "reply", "aria-label": "Reply", "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
+    this.sending.set(item.key, element);
+    return element;
+  }
+
+  /** @param {Item} item */
+  refusal(item) {
+    const discard = () => {
+      this.store.outbox.remove(item.key);
+      this.store.drawn();
+    };
+    const change = () => {
+      discard();
+      this.edit(item.text);
+    };
+    return make("div", { class: "failure", role: "alert" }, icon("alert"),
+      make("div", {}, make("strong", {}, "Not sent."), make("p", {}, item.reason)),
+      make("button", { type: "button", onclick: change }, icon("edit"), "Edit"),
+      make("button", { type: "button", onclick: discard }, icon("remove"), "Discard"));
+  }
+
+  /** Drop what is not shown any more. */
+  forget() {
+    for (const [key] of this.sending) if (!this.store.outbox.find(key)) this.sending.delete(key);
+    for (const [id] of this.boxes) if (!this.store.view?.turns.has(id)) this.boxes.delete(id);
+  }
+
+  /** The messages that wait behind the reply. @param {import("./fold.js").Turn[]} turns */
+  queue(turns) {
+    const { store } = this;
+    const wanted = turns.map((turn) => `${turn.id}${store.stopping.has(turn.id)}`).join();
+    show(this.waiting, turns.length);
+    if (wanted === this.waits) return;
+    this.waits = wanted;
+    this.waiting.replaceChildren(...turns.map((turn) => {
+      const text = turn.input.map((part) => part.content).join(" ");
+      const withdraw = () => store.cancel(store.id, turn.id);
+      const change = () => {
+        withdraw();
+        this.edit(text);
+      };
+      const buttons = store.stopping.has(turn.id) ? [] : [
+        make("button", { type: "button", class: "icon", "aria-label": "Withdraw and edit", title: "Edit", onclick: change }, icon("edit")),
+        make("button", { type: "button", class: "icon", "aria-label": "Withdraw this message", title: "Withdraw", onclick: withdraw }, icon("close")),
+      ];
+      return make("li", {}, icon("wait"), make("span", { dir: "auto", title: text }, text), ...buttons);
+    }));
+  }
+
+  async earlier() {
+    const { scroller } = this;
+    const height = scroller.scrollHeight;
+    this.follower.stuck = false;
+    this.more.disabled = true;
+    await this.store.earlier();
+    this.more.disabled = false;
+    this.draw();
+    scroller.scrollTop += scroller.scrollHeight - height;
+  }
+}
+
+/** A path as far as the first fork that is on its way. @param {import("./tree.js").Step[]} steps @param {Item[]} items */
+function upTo(steps, items) {
+  const fork = items.find((item) => item.body.parent !== undefined);
+  if (!fork) return steps;
+  return steps.slice(0, steps.findIndex(({ turn }) => turn.id === fork.body.parent) + 1);
+}

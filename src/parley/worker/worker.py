@@ -1,0 +1,220 @@
+"""A worker: claims turns while it has room, runs many at once, keeps their leases, hands them over when it goes."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from parley.core.errors import Unavailable
+from parley.core.limits import Limits
+from parley.models.registry import Models
+from parley.store.appender import Appender
+from parley.store.cancelling import cancel
+from parley.store.conversations import Barrier
+from parley.store.runs import TRANSIENT, Claim, Grant, IsolationDue, NoGroup, Runs
+from parley.worker.brief import Assistants
+from parley.worker.turn import TurnRun
+
+log = logging.getLogger(__name__)
+
+# How long the events of a reply stay in the log after its end, for readers that were away for a moment.
+FOLD_AFTER = 30.0
+
+# Runs the turn of a token in a process of its own, which takes the token over, and waits for its end.
+Isolate = Callable[[Claim], Awaitable[None]]
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        concurrency: turns run at once; while there is room for one, each shard may give one.
+        isolate: what to do with a turn from its third attempt on; None: run it here.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        models: Models,
+        assistants: Assistants,
+        barrier: Barrier,
+        limits: Limits,
+        *,
+        concurrency: int = 64,
+        isolate: Isolate | None = None,
+    ) -> None:
+        self._runs = runs
+        self._timing = runs.timing
+        self._models = models
+        self._assistants = assistants
+        self._barrier = barrier
+        self._limits = limits
+        self._concurrency = concurrency
+        self._isolate = isolate
+        self._appender = Appender(runs.client, runs.keys)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, TurnRun] = {}  # by fence
+        self._isolating: set[asyncio.Task[None]] = set()
+        self._folds: deque[tuple[float, str]] = deque()
+        self._room = asyncio.Event()
+        self._next_scan = 0.0
+
+    async def serve(self, leave: asyncio.Event, finish: asyncio.Event) -> None:
+        """Work until told to stop.
+
+        Args:
+            leave: when set, what runs is handed over at once.
+            finish: when set, nothing new is taken, and it is over when what runs has ended.
+
+        Raises:
+            Exception: something of the worker itself failed; the process should end and be started anew.
+        """
+        helpers = [asyncio.create_task(self._appender.run()), asyncio.create_task(self._tend())]
+        working = asyncio.create_task(self._work(finish))
+        leaving = asyncio.create_task(leave.wait())
+        try:
+            done, _ = await asyncio.wait([leaving, working, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await cancel(working, leaving)
+            await self._hand_over()
+            await cancel(*helpers)
+
+    async def serve_one(self, claim: Claim, heir_of: str, leave: asyncio.Event) -> None:
+        """Run the one turn of a token that another process of ours, `heir_of`, was given (isolation)."""
+        helpers = [asyncio.create_task(self._appender.run()), asyncio.create_task(self._tend())]
+        leaving = asyncio.create_task(leave.wait())
+        try:
+            grant = await self._runs.acquire(claim, secrets.token_hex(8), heir_of=heir_of)
+            if grant:
+                running = asyncio.create_task(self._run(grant))
+                self._tasks.add(running)
+                running.add_done_callback(self._ended)
+                await asyncio.wait([running, leaving, *helpers], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel(leaving)
+            await self._hand_over()
+            await cancel(*helpers)
+
+    async def _work(self, finish: asyncio.Event) -> None:
+        prepared = False
+        while not finish.is_set():
+            try:
+                if not prepared:
+                    await self._runs.prepare()
+                    prepared = True
+                for claim in await self._claims():
+                    self._begin(claim)
+            except NoGroup:
+                prepared = False
+            except (*TRANSIENT, Unavailable):
+                await asyncio.sleep(random.uniform(0.02, 0.1))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _claims(self) -> list[Claim]:
+        """New tokens, or ones whose lease has run out; waits a little for them."""
+        room = self._concurrency - len(self._tasks)
+        if room <= 0:
+            self._room.clear()
+            await self._room.wait()
+            return []
+        if time.monotonic() >= self._next_scan:
+            self._next_scan = time.monotonic() + self._timing.scan * random.uniform(0.7, 1.3)
+            found = await self._runs.scan(room)
+            if found:
+                return found
+        claims, scan = await self._runs.wait(self._timing.scan / 2)
+        if scan:
+            self._next_scan = 0.0
+        return claims
+
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._take(claim))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+        if not task.cancelled() and task.exception():
+            log.error("a turn's task failed", exc_info=task.exception())
+
+    async def _take(self, claim: Claim) -> None:
+        # When the store is away the token comes back as soon as its lease is over.
+        with contextlib.suppress(Unavailable):
+            try:
+                grant = await self._runs.acquire(claim, secrets.token_hex(8), isolate=self._isolate is not None)
+            except IsolationDue:
+                grant = await self._give_away(claim)
+            if grant:
+                await self._run(grant)
+
+    async def _give_away(self, claim: Claim) -> Grant | None:
+        """Have the turn run in a process of its own; a grant when no such process could be begun."""
+        task = asyncio.current_task()
+        assert task is not None
+        assert self._isolate is not None
+        self._isolating.add(task)
+        keeping = asyncio.create_task(self._keep(claim))
+        try:
+            await self._isolate(claim)
+        finally:
+            await cancel(keeping)
+            self._isolating.discard(task)
+        if await self._runs.keep(claim):
+            return await self._runs.acquire(claim, secrets.token_hex(8))
+        return None
+
+    async def _keep(self, claim: Claim) -> None:
+        """Hold a token until the process it is meant for takes it over."""
+        while await self._runs.keep(claim):
+            await asyncio.sleep(self._timing.lease / 4)
+
+    async def _run(self, grant: Grant) -> None:
+        run = TurnRun(
+            grant,
+            self._runs,
+            self._appender,
+            self._models,
+            self._assistants,
+            self._barrier,
+            self._timing,
+            self._limits,
+        )
+        for other in self._running.values():
+            if other.grant.claim.conversation == grant.claim.conversation:
+                other.interrupt("lost")  # its lease ran out and came back to us
+        self._running[grant.fence] = run
+        try:
+            await run.run()
+        finally:
+            del self._running[grant.fence]
+            self._folds.append((time.monotonic() + FOLD_AFTER, grant.claim.conversation))
+
+    async def _tend(self) -> None:
+        """Renew all leases four times a lease; fold what ended a while ago."""
+        while True:
+            await asyncio.sleep(self._timing.lease / 4)
+            await asyncio.gather(*(run.tend() for run in list(self._running.values())))
+            while self._folds and self._folds[0][0] <= time.monotonic():
+                with contextlib.suppress(Unavailable):
+                    await self._runs.fold(self._folds.popleft()[1])
+
+    async def _hand_over(self) -> None:
+        """Give back every turn, and what was delivered to us and never taken up."""
+        for task in list(self._isolating):
+            task.cancel()
+        until = time.monotonic() + self._timing.lease
+        while self._tasks and time.monotonic() < until:
+            for run in list(self._running.values()):
+                run.interrupt("drain")
+            await asyncio.wait(self._tasks, timeout=0.1)
+        with contextlib.suppress(Unavailable):
+            await self._runs.evict(self._runs.worker)
+            await self._runs.evict(self._runs.worker)  # once it holds nothing its name is forgotten
