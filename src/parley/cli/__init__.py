@@ -1,0 +1,1 @@
+"""The command line: one file a verb. Reads settings, wires the parts; the supervisor."""

@@ -1,0 +1,85 @@
+"""Access to the store, as a process of ours needs it: connections, the check of the server, the barrier."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from parley.cli.settings import Settings
+from parley.cli.storage import aof_directory, store_url
+from parley.core.errors import Unavailable
+from parley.store.connect import Redis, ServerInfo, check, connect
+from parley.store.conversations import Barrier
+from parley.store.durability import FileBarrier, NoBarrier, WaitAof
+from parley.store.keys import Keys
+
+# How long a server may take to answer before that is an error: it may be starting, or being started again.
+PATIENCE = 30.0
+PASSING = ("redis_unreachable", "redis_loading")
+
+
+class Access(Struct, frozen=True):
+    """The store, open. `blocking` is for what blocks on the server: queue reads and the bell."""
+
+    client: Redis
+    blocking: Redis
+    keys: Keys
+    info: ServerInfo
+    barrier: Barrier
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+        await self.blocking.aclose()
+
+
+async def open_store(settings: Settings, *, connections: int = 32) -> Access:
+    """Wait until the server can be relied on, and connect.
+
+    Raises:
+        Unavailable: it cannot; one line says what to change.
+        SettingsError: no server is named and none runs here.
+    """
+    return access(settings, await fit(settings), connections=connections)
+
+
+def access(settings: Settings, info: ServerInfo, *, connections: int = 32) -> Access:
+    """Connections to a server that was found fit; they are made when they are first used."""
+    url = store_url(settings)
+    client, blocking = connect(url, connections=connections), connect(url, connections=4, blocking=True)
+    barrier = barrier_for(client, info, settings.prefix, aof_directory(settings))
+    return Access(client, blocking, Keys(settings.prefix, settings.shards), info, barrier)
+
+
+async def fit(settings: Settings) -> ServerInfo:
+    """Wait until the server can be relied on.
+
+    Raises:
+        Unavailable, SettingsError: see `open_store`.
+    """
+    client = connect(store_url(settings), connections=1)
+    try:
+        return await _await_fit(client, settings.prefix)
+    finally:
+        await client.aclose()
+
+
+def barrier_for(client: Redis, info: ServerInfo, prefix: str, directory: Path | None) -> Barrier:
+    """As durable as it gets: our own sync beside an embedded server, WAITAOF where there is any, else none."""
+    if directory is not None:
+        return FileBarrier(directory, client)
+    if info.waits_for_disk:
+        return WaitAof(client, f"{prefix}sync")
+    return NoBarrier()
+
+
+async def _await_fit(client: Redis, prefix: str) -> ServerInfo:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await check(client, prefix)
+        except Unavailable as error:
+            if error.code not in PASSING or time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.02)

@@ -1,0 +1,91 @@
+"""`parley`: finds the verb and hands over. A verb's module is imported only when that verb is used.
+
+Exit status: 0 done, 1 failed, 2 the command line or a setting cannot be used, 130 interrupted.
+
+A verb is a module of this package with `add_arguments(parser)` and `run(args) -> int`. It may raise
+`SettingsError` and `ParleyError`: their one line is printed.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+FAILED = 1
+UNUSABLE = 2
+INTERRUPTED = 130
+
+DEFAULT_VERB = "up"
+
+# verb -> what --help says of it; its module has the same name, with _ for -.
+VERBS = {
+    "up": "everything in one: redis-server, web server, worker, and a model if none is found (the default)",
+    "serve": "a web server alone, for more machines",
+    "work": "a worker alone, for more machines",
+    "chat": "talk in the terminal",
+    "model": "fetch the built-in model",
+    "model-server": "the built-in model alone, behind an OpenAI-compatible door",
+    "doctor": "what was found: Redis, models, ports, data; each with a fix",
+    "password": "a password's hash, for the table of users",
+    "import-seeds": "old conversations of the course and of the tutorial, out of their Redis",
+    "version": "the version",
+}
+
+
+class Verb(Protocol):
+    """What a verb's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["-h"], ["--help"], ["help"]):
+        print(_help())
+        return 0
+    if words[:1] == ["--version"]:
+        words = ["version"]
+    name = words.pop(0) if words and not words[0].startswith("-") else DEFAULT_VERB
+    if name not in VERBS:
+        print(f"parley: there is no {name!r}; see parley --help", file=sys.stderr)
+        return UNUSABLE
+    try:
+        verb = cast("Verb", importlib.import_module(f"parley.cli.{name.replace('-', '_')}"))
+        parser = argparse.ArgumentParser(prog=f"parley {name}", description=VERBS[name], allow_abbrev=False)
+        verb.add_arguments(parser)
+        return verb.run(parser.parse_args(words))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough.
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        print(f"parley: {error}", file=sys.stderr)
+        return status
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status for an error that has a line for people; None for one of ours to see whole."""
+    from parley.cli.sources import SettingsError
+    from parley.core.errors import ParleyError
+
+    if isinstance(error, SettingsError):
+        return UNUSABLE
+    return FAILED if isinstance(error, ParleyError) else None
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items())
+    return f"usage: parley [verb] [--help] ...\n\nConversations that do not get lost.\n\n{verbs}"
+
+
+__all__ = ["main"]

@@ -1,0 +1,260 @@
+"""Settings: one frozen object, read once, handed down as plain values.
+
+Later wins: defaults, the file (`parley.toml` or --config), the environment (`PARLEY_<NAME>`, names of nested
+values joined: `PARLEY_TIMING_LEASE`; a `.env` file in the working directory counts as environment that the real
+one overrides), flags. A secret may also be given as the name of a file: `PARLEY_ACCESS_KEY_FILE`. The names that
+the two seeds of this project use (`REDIS_URL`, `REDIS_HOST`, `REDIS_PREFIX`, ...) count where ours is not set.
+"""
+
+import difflib
+import ipaddress
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from parley.cli.sources import (
+    KUBERNETES,
+    PREFIX,
+    Environment,
+    SettingsError,
+    Value,
+    data_directory,
+    read_file,
+)
+from parley.core.assistant import Assistant
+from parley.core.limits import Lifetimes, Limits, Timing
+from parley.models.secret import Secret
+from parley.models.settings import ModelSettings
+from parley.server import passwords
+from parley.store import address
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Processes = Annotated[int, Meta(ge=0, le=64)]
+
+# Groups of values; in the file they are tables.
+GROUPS: dict[str, type[Limits | Lifetimes | Timing]] = {
+    "limits": Limits,
+    "lifetimes": Lifetimes,
+    "timing": Timing,
+}
+SECRETS = ("access_key", "redis", "model_key")
+# Only a file can hold them.
+TABLES = ("models", "assistants", "users")
+# Variables of ours that are not settings of a server.
+OTHER_VARIABLES = ("PARLEY_CONFIG", "PARLEY_URL", "PARLEY_TOKEN", "PARLEY_SETTINGS_FD")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything an operator can set. `redis` empty: an embedded server. `models` empty: they are searched for.
+
+    `model_url`, `model` and `model_key` describe one model without a file; it is the default one, before
+    `models`. `sources` tells where each value came from, by its dotted name; what is not in it is a default.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    access_key: Secret = Secret()
+    redis: Secret = Secret()
+    prefix: str = "parley:"
+    shards: Annotated[int, Meta(ge=1, le=256)] = 16
+    data: Path
+    serves: Processes = 1
+    workers: Processes = 1
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    model_url: str = ""
+    model: str = ""
+    model_key: Secret = Secret()
+    models: tuple[ModelSettings, ...] = ()
+    assistants: tuple[Assistant, ...] = ()
+    users: dict[str, Secret] = {}
+    greeting: str = "Hello from {name}."
+    limits: Limits = Limits()
+    lifetimes: Lifetimes = Lifetimes()
+    timing: Timing = Timing()
+    sources: dict[str, str] = {}
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    def source(self, name: str) -> str:
+        """Where a value came from."""
+        return self.sources.get(name, "default")
+
+
+def load(flags: Mapping[str, object], variables: Mapping[str, str], directory: Path) -> Settings:
+    """Read the settings.
+
+    Args:
+        flags: what the command line set, by the settings' names, and `config`; None: not given.
+        variables: the environment.
+        directory: the working directory, where `parley.toml` and `.env` are looked for.
+
+    Raises:
+        SettingsError: something cannot be used.
+    """
+    environment = Environment(variables, directory)
+    given = {name: value for name, value in flags.items() if value is not None}
+    config = given.pop("config", None) or environment.text("PARLEY_CONFIG") or None
+    layers = [
+        dict(_from_seeds(environment)),
+        dict(_from_file(*read_file(str(config) if config else None, directory))),
+        dict(_from_environment(environment)),
+        {name: Value(value, f"--{name.replace('_', '-')}") for name, value in given.items()},
+    ]
+    merged = {name: value for layer in layers for name, value in layer.items()}
+    if "data" not in merged:
+        merged["data"] = Value(str(data_directory(variables, sys.platform)), "default")
+    settings = _build(merged)
+    _check(settings)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host to bind is this machine's alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names() -> tuple[str, ...]:
+    """The dotted names of everything that can be set by environment or file."""
+    plain = [name for name in Settings.__struct_fields__ if name not in (*GROUPS, *TABLES, "sources")]
+    return (*plain, *(f"{group}.{name}" for group, kind in GROUPS.items() for name in kind.__struct_fields__))
+
+
+def _from_seeds(environment: Environment) -> Iterator[tuple[str, Value]]:
+    """The variables of the two seeds: the course's and the tutorial's."""
+    found = environment.get("REDIS_URL") or environment.get("REDIS_HOST")
+    if found is not None:
+        text = str(found.value)
+        port = environment.text("REDIS_PORT")
+        if "REDIS_HOST" in found.source and port:
+            text = f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+        user, password = environment.text("REDIS_USER"), environment.text("REDIS_PASSWORD")
+        try:
+            yield "redis", Value(address.normalise(text, user, password), found.source)
+        except ValueError as error:
+            raise SettingsError(f"{found.source} cannot be used: {error}") from None
+    if prefix := environment.get("REDIS_PREFIX"):
+        yield "prefix", prefix
+
+
+def _from_file(content: dict[str, Any], name: str) -> Iterator[tuple[str, Value]]:
+    known = (*names(), *TABLES)
+    for key, value in content.items():
+        if key in GROUPS:
+            if not isinstance(value, dict):
+                raise SettingsError(f"{key} in {name} must be a table")
+            for inner, each in value.items():
+                _known(f"{key}.{inner}", known, f"{key}.{inner}", name)
+                yield f"{key}.{inner}", Value(each, name)
+        else:
+            _known(key, known, key, name)
+            yield key, Value(value, name)
+
+
+def _from_environment(environment: Environment) -> Iterator[tuple[str, Value]]:
+    variables = {f"{PREFIX}{name.replace('.', '_').upper()}": name for name in names()}
+    files = tuple(f"{PREFIX}{name.upper()}_FILE" for name in SECRETS)
+    for variable in environment:
+        if variable.startswith(PREFIX) and not KUBERNETES.fullmatch(variable):
+            _known(variable, (*variables, *files, *OTHER_VARIABLES), variable, "the environment")
+    for variable, name in variables.items():
+        found = environment.secret(variable) if name in SECRETS else environment.get(variable)
+        if found is None or (name == "port" and str(found.value).startswith("tcp://")):  # Kubernetes again
+            continue
+        if name in ("origins", "hosts"):
+            found = Value([part.strip() for part in found.value.split(",") if part.strip()], found.source)
+        yield name, found
+
+
+def _known(key: str, known: tuple[str, ...], shown: str, where: str) -> None:
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1, 0.5)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"{shown} in {where} is not a setting{hint}")
+
+
+def _build(merged: dict[str, Value]) -> Settings:
+    hints = get_type_hints(Settings, include_extras=True)
+    kinds = {group: get_type_hints(kind) for group, kind in GROUPS.items()}
+    values: dict[str, Any] = {}
+    groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for name, found in merged.items():
+        group, _, inner = name.partition(".")
+        if inner:
+            groups[group][inner] = _convert(name, found, kinds[group][inner])
+        else:
+            values[name] = _convert(name, found, hints[name])
+    values |= {group: kind(**groups[group]) for group, kind in GROUPS.items()}
+    sources = {name: found.source for name, found in merged.items() if found.source != "default"}
+    return Settings(**values, sources=sources)
+
+
+def _convert(name: str, found: Value, kind: Any) -> Any:
+    try:
+        value = msgspec.convert(found.value, kind, strict=not isinstance(found.value, str), dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{name} (from {found.source}) cannot be used: {error}") from None
+    if "." in name:
+        _positive(name, value, found.source)
+    return value
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind in (Secret, Path) and isinstance(value, str):
+        return Secret(value) if kind is Secret else Path(value).expanduser()
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _positive(name: str, value: float, source: str) -> None:
+    # No cap on a conversation's life is the one thing that zero means.
+    if not math.isfinite(value) or value < 0 or (value == 0 and name != "lifetimes.cap"):
+        raise SettingsError(f"{name} (from {source}) cannot be used: it must be above zero, not {value}")
+
+
+def _check(settings: Settings) -> None:
+    def refuse(name: str, reason: object) -> SettingsError:
+        return SettingsError(f"{name} (from {settings.source(name)}) cannot be used: {reason}")
+
+    try:
+        address.validate_prefix(settings.prefix)
+    except ValueError as error:
+        raise refuse("prefix", error) from None
+    if settings.redis:
+        try:
+            address.normalise(settings.redis.reveal())
+        except ValueError as error:
+            raise refuse("redis", error) from None
+    if not settings.host or any(character.isspace() for character in settings.host):
+        raise refuse("host", "it must be an address to bind")
+    if not settings.loopback and not settings.access_key:
+        advice = "set an access key (PARLEY_ACCESS_KEY), or bind 127.0.0.1"
+        raise refuse("host", f"{settings.host} can be reached by others: {advice}")
+    for user, password in settings.users.items():
+        if not passwords.is_user(user):
+            raise refuse("users", f"{user[:100]!r} cannot be a user's name: no spaces, no colon, not {passwords.GUEST}")
+        if not passwords.is_hash(password.reveal()):
+            raise refuse("users", f"that of {user!r} is not the hash of a password: make one with `parley password`")
+    known = {model.name for model in settings.models} | {settings.model}
+    seen: set[str] = set()
+    for assistant in settings.assistants:
+        if not assistant.name or assistant.name in seen:
+            raise refuse("assistants", f"the name {assistant.name!r} is empty or there twice")
+        seen.add(assistant.name)
+        if settings.models and assistant.model and assistant.model not in known:
+            raise refuse("assistants", f"{assistant.name!r} asks for the model {assistant.model!r}, not among models")
+        if min(assistant.window.last, assistant.window.tokens) < 0:
+            raise refuse("assistants", f"the window of {assistant.name!r} has a negative limit")

@@ -1,0 +1,335 @@
+"""The asynchronous client: conversations, replies that survive, and following from a cursor."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from parley.client.address import Address
+from parley.client.errors import Closed, Error, InvalidRequest
+from parley.client.feed import Feed
+from parley.client.follower import Follower
+from parley.client.http import Http
+from parley.client.link import Link
+from parley.client.progress import Notice, Progress
+from parley.client.reply import Reply
+from parley.client.values import (
+    Conversation,
+    Event,
+    Models,
+    Policy,
+    Receipt,
+    Snapshot,
+    Turn,
+    messages,
+    read,
+)
+from parley.core.message import Message, Parameters
+
+PATIENCE = 60.0
+
+
+class AsyncClient:
+    """A client of one server, for one event loop.
+
+        async with AsyncClient("http://127.0.0.1:8000") as client:
+            chat = await client.create(instructions="I name a country, you name its capital.")
+            async for delta in client.say(chat.id, "Italy"):
+                print(delta, end="")
+
+    One WebSocket carries everything; it comes back by itself and goes on where it was. A message that was said is
+    sent until it is acknowledged, with one key, so that it is asked once.
+
+    Args:
+        url: of the server; None takes PARLEY_URL, else http://127.0.0.1:8000.
+        token: the access key or a session token; None takes PARLEY_TOKEN.
+        patience: seconds to wait for a server that was there and is not, before what waits fails as `Unreachable`.
+            A server that was never reached fails at once.
+
+    Raises:
+        InvalidRequest: the URL or the token cannot be one.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, patience: float = PATIENCE) -> None:
+        self._address = Address(url, token)
+        self._patience = patience
+        self._http = Http(self._address, patience)
+        self._links: list[Link] = []
+        self._link = self._new_link()
+        self._link.listen(self._line)
+        self._feeds: dict[str, Feed] = {}
+        self._live: dict[
+            Progress, dict[str, Any] | None
+        ] = {}  # replies that have not ended, and how they were asked for
+        self._finding: set[Progress] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Of the server."""
+        return self._address.url
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a line to the server just now."""
+        return self._link.up
+
+    async def connect(self) -> None:
+        """Wait for the line to the server; nothing needs this, but one learns early that there is none.
+
+        Raises:
+            Unreachable, NotAllowed: there is none to be had.
+        """
+        await self._link.open()
+
+    async def aclose(self) -> None:
+        """Let go of the server. What was accepted is answered all the same."""
+        for link in self._links:
+            await link.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for progress in list(self._live):
+            progress.fail(Closed("The client was closed. What was accepted is answered all the same."))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # Conversations.
+
+    async def create(
+        self,
+        *,
+        title: str = "",
+        assistant: str = "",
+        model: str = "",
+        instructions: str = "",
+        parameters: Parameters | None = None,
+        metadata: dict[str, str] | None = None,
+        ttl: int | None = None,
+        key: str | None = None,
+    ) -> Conversation:
+        """Begin a conversation.
+
+        Args:
+            ttl: seconds it lives after it was last used; None leaves it to the server.
+            key: the same key is the same conversation.
+        """
+        body = _given(
+            title=title, assistant=assistant, model=model, instructions=instructions,
+            parameters=parameters, metadata=metadata, ttl=ttl,
+        )  # fmt: skip
+        answer = await self._http.request("POST", "/conversations", body, key=key or secrets.token_hex(16))
+        return read(answer, Conversation)
+
+    async def conversations(self, *, limit: int = 50, offset: int = 0) -> list[Conversation]:
+        """Your conversations, the one last spoken in first."""
+        answer = await self._http.request("GET", f"/conversations?limit={limit}&offset={offset}")
+        return read(answer, list[Conversation], "data")
+
+    async def get(self, conversation: str, *, turns: int = 50) -> Snapshot:
+        """A conversation as it stands, with its newest turns."""
+        return read(await self._http.request("GET", f"{_path(conversation)}?turns={turns}"), Snapshot)
+
+    async def change(
+        self,
+        conversation: str,
+        *,
+        title: str | None = None,
+        assistant: str | None = None,
+        model: str | None = None,
+        instructions: str | None = None,
+        parameters: Parameters | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Conversation:
+        """Describe a conversation anew; None leaves a thing as it is."""
+        fields = {
+            "title": title, "assistant": assistant, "model": model, "instructions": instructions,
+            "parameters": parameters, "metadata": metadata,
+        }  # fmt: skip
+        body = {name: value for name, value in fields.items() if value is not None}
+        return read(await self._http.request("PATCH", _path(conversation), body), Conversation)
+
+    async def rename(self, conversation: str, title: str) -> Conversation:
+        """Give a conversation another title."""
+        return await self.change(conversation, title=title)
+
+    async def delete(self, conversation: str) -> None:
+        """Forget a conversation."""
+        await self._http.request("DELETE", _path(conversation))
+
+    async def turn(self, conversation: str, turn: str) -> Turn:
+        """One turn with as much of its reply as there is."""
+        answer = await self._http.request("GET", f"{_path(conversation)}/turns/{quote(turn, safe='')}")
+        return read(answer, Turn)
+
+    async def models(self) -> Models:
+        """The models and assistants to choose from."""
+        return read(await self._http.request("GET", "/models"), Models)
+
+    # Speaking.
+
+    def say(
+        self,
+        conversation: str,
+        said: str | list[dict[str, str]] | list[Message],
+        *,
+        key: str | None = None,
+        model: str = "",
+        assistant: str = "",
+        instructions: str = "",
+        parameters: Parameters | None = None,
+        parent: str | None = None,
+        policy: Policy = "enqueue",
+    ) -> Reply:
+        """Say something; it is sent at once, whether the reply is looked at or not.
+
+        Args:
+            said: a text, or messages with `role` and `content`.
+            key: the same key in the same conversation is the same message, asked once.
+            parent: the turn to answer behind; None: the newest, "": none, a new beginning.
+            policy: what to do while another reply runs: wait, be refused, or stop that one.
+        """
+        command = _given(
+            type="say", conversation=conversation, key=key or secrets.token_hex(16), input=messages(said), model=model,
+            assistant=assistant, instructions=instructions, parameters=parameters, policy=policy,
+        )  # fmt: skip
+        if parent is not None:
+            command["parent"] = parent
+        progress = Progress(conversation)
+        self._live[progress] = command
+        if self._link.broken:
+            progress.notice(Notice("disconnected"))
+        self._task(self._ask(progress, command))
+        return Reply(progress, self._stop)
+
+    def attach(self, conversation: str, turn: str) -> Reply:
+        """The reply of a turn that was asked for earlier, from here or elsewhere, and goes on as it does."""
+        progress = Progress(conversation, turn)
+        self._live[progress] = None
+        self._task(self._wait(progress, None))
+        return Reply(progress, self._stop)
+
+    async def cancel(self, conversation: str, turn: str) -> bool:
+        """Stop a reply, or withdraw a message that waits. Tells whether this did it."""
+        command = {"type": "cancel", "conversation": conversation, "turn": turn}
+        return read(await self._link.request(command), bool, "changed")
+
+    async def follow(self, conversation: str, *, after: str | None = None) -> AsyncIterator[Event]:
+        """Everything that happens in a conversation, in order, until it is deleted.
+
+        Lost lines are made good: nothing is missed and nothing comes twice. Where the log cannot go on from where
+        one is, an event of type `snapshot` holds what replaces everything; `after=None` begins with one.
+
+        Args:
+            after: the cursor of the last event that was seen.
+
+        Raises:
+            NotFound: there is no such conversation.
+            Unreachable: the server was away longer than this client's patience.
+        """
+        link = self._free_link(conversation)
+        follower = Follower(link, conversation, after)
+        link.watch(follower)
+        try:
+            while True:
+                event = await follower.next()
+                yield event
+                if event.type == "deleted":
+                    return
+        finally:
+            link.unwatch(follower)
+
+    # The life of a reply.
+
+    async def _ask(self, progress: Progress, command: dict[str, Any]) -> None:
+        try:
+            receipt = read(await self._link.request(command), Receipt)
+        except Error as error:
+            self._live.pop(progress, None)
+            progress.fail(error)
+            return
+        progress.accept(receipt)
+        # A message that was known already may have been answered by now: a snapshot tells.
+        await self._wait(progress, None if receipt.replayed else receipt.cursor or None)
+
+    async def _wait(self, progress: Progress, after: str | None) -> None:
+        feed = self._feeds.get(progress.conversation)
+        if feed is None:
+            link = self._free_link(progress.conversation)
+            feed = self._feeds[progress.conversation] = Feed(link, progress.conversation, self._lost)
+        feed.join(progress, after)
+        try:
+            while not progress.ended:
+                await progress.change()
+        finally:
+            self._live.pop(progress, None)
+            if feed.leave(progress):
+                self._feeds.pop(progress.conversation, None)
+
+    async def _stop(self, progress: Progress) -> None:
+        while not progress.turn and not progress.ended:
+            await progress.change()
+        if progress.failure is not None:
+            raise progress.failure
+        await self.cancel(progress.conversation, progress.turn)
+
+    def _lost(self, progress: Progress) -> None:
+        if progress not in self._finding:
+            self._finding.add(progress)
+            self._task(self._find(progress))
+
+    async def _find(self, progress: Progress) -> None:
+        """A snapshot does not show the turn: it is older than that, or the database was restored to before it.
+
+        Said again with the same key it is the same turn, or is asked anew.
+        """
+        try:
+            command = self._live.get(progress)
+            if command is not None:
+                await self._link.request(command)
+            turn = await self.turn(progress.conversation, progress.turn)
+            if turn.ended:
+                progress.restore(turn)
+            elif feed := self._feeds.get(progress.conversation):
+                feed.join(progress, None)
+        except Error as error:
+            progress.fail(error)
+        finally:
+            self._finding.discard(progress)
+
+    def _line(self, up: bool) -> None:
+        for progress in list(self._live):
+            progress.notice(Notice("reconnected" if up else "disconnected"))
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _new_link(self) -> Link:
+        link = Link(self._address, self._patience)
+        self._links.append(link)
+        return link
+
+    def _free_link(self, conversation: str) -> Link:
+        """A link on which the conversation is not followed: a server feeds each one once a socket."""
+        return next((link for link in self._links if link.follows(conversation) is None), None) or self._new_link()
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """The fields that say something."""
+    return {name: value for name, value in fields.items() if value not in ("", None, {})}
+
+
+def _path(conversation: str) -> str:
+    if not conversation:
+        raise InvalidRequest("A conversation has an id.", param="conversation")
+    return f"/conversations/{quote(conversation, safe='')}"

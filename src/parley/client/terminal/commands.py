@@ -1,0 +1,121 @@
+"""What the slash words do."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from parley.client.client import AsyncClient
+from parley.client.reply import Reply
+from parley.client.terminal.clean import clean
+from parley.client.terminal.screen import Notes
+from parley.client.terminal.session import Session
+from parley.client.terminal.words import Word, help_text
+from parley.client.values import Snapshot
+
+
+class Commands:
+    """The slash words, but /bye.
+
+    Args:
+        answer: shows the reply to a message.
+        recall: shows where a conversation stands.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        session: Session,
+        notes: Notes,
+        *,
+        answer: Callable[[Reply], Awaitable[None]],
+        recall: Callable[[Snapshot], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._notes = notes
+        self._answer = answer
+        self._recall = recall
+        self._listed: list[str] = []
+
+    async def obey(self, word: Word) -> None:
+        """Do what a slash word says.
+
+        Raises:
+            Error: the server will not have it.
+        """
+        match word.name:
+            case "help":
+                print(help_text())
+            case "new":
+                self._session.new()
+                self._notes.say("a new conversation begins with your next message")
+            case "list":
+                await self._list()
+            case "open":
+                await self._open(word.rest)
+            case "model":
+                await self._model(word.rest)
+            case "system":
+                await self._system(word.rest)
+            case "retry":
+                await self._retry()
+            case "info":
+                await self._info()
+            case _:
+                advice = "/help tells what there is, a space before / says it as it is"
+                self._notes.complain(f"there is no /{word.said}; {advice}")
+
+    async def _list(self) -> None:
+        found = await self._session.listing()
+        self._listed = [one.id for one in found]
+        for number, one in enumerate(found, 1):
+            here = "*" if one.id == self._session.conversation else " "
+            print(f"{here}{number:3}  {one.id[5:13]}  {clean(one.title) or '(no title)'}")
+        if not found:
+            self._notes.say("no conversations yet")
+
+    async def _open(self, name: str) -> None:
+        if not name:
+            self._notes.complain("/open takes a number of /list or an id")
+            return
+        if name.isascii() and name.isdigit() and len(name) < 4:
+            if not self._listed:
+                self._listed = [one.id for one in await self._session.listing()]
+            if not 1 <= int(name) <= len(self._listed):
+                self._notes.complain(f"/list has no number {name}")
+                return
+            name = self._listed[int(name) - 1]
+        await self._recall(await self._session.open(name))
+
+    async def _model(self, name: str) -> None:
+        known = (await self._client.models()).names()
+        if name and known and name not in known:
+            self._notes.complain(f"there is no model {name!r}; there is: {', '.join(known)}")
+        elif name:
+            self._session.model = name
+            self._notes.say(f"{name} answers from now on")
+        else:
+            for one in known:
+                print(f"{'*' if one == self._session.model else ' '} {clean(one)}")
+
+    async def _system(self, text: str) -> None:
+        if not text:
+            self._notes.complain("/system takes the instructions for the conversation")
+            return
+        await self._session.instruct(text)
+        self._notes.say("instructions set, from the next message on")
+
+    async def _retry(self) -> None:
+        turn = await self._session.last_turn()
+        if turn is None:
+            self._notes.complain("nothing was asked yet")
+            return
+        await self._answer(await self._session.say(turn.question, parent=turn.parent))
+
+    async def _info(self) -> None:
+        lines: dict[str, Any] = {"server": self._client.url, "conversation": self._session.conversation or "(new)"}
+        if self._session.conversation:
+            snapshot = await self._client.get(self._session.conversation, turns=0)
+            lines |= {"title": snapshot.about.title, "turns": snapshot.total}
+        lines["model"] = self._session.model or "(the conversation's)"
+        for name, value in lines.items():
+            print(f"  {name:13} {clean(str(value))}")

@@ -1,0 +1,34 @@
+"""The keyboard while a reply runs: Ctrl-C, Ctrl-D, and what is typed ahead."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
+
+
+@contextmanager
+def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C and `detach` at Ctrl-D; other keys wait for the next prompt, unseen."""
+    ahead: list[KeyPress] = []
+
+    def pressed() -> None:
+        for press in keyboard.read_keys():
+            if press.key == Keys.ControlC:
+                ahead.clear()
+                stop()
+            elif press.key == Keys.ControlD:
+                detach()
+            else:
+                ahead.append(press)
+        if keyboard.closed:
+            detach()
+
+    with keyboard.raw_mode(), keyboard.attach(pressed):
+        try:
+            yield
+        finally:
+            ahead.extend(keyboard.flush_keys())
+            store_typeahead(keyboard, ahead)

@@ -1,0 +1,120 @@
+"""One question, its answer, and an exit status."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from parley.client.client import AsyncClient
+from parley.client.errors import model_error
+from parley.client.reply import Reply
+from parley.client.terminal.clean import clean
+from parley.client.terminal.options import Exit, Options
+from parley.client.terminal.screen import screen
+from parley.client.terminal.session import Session
+from parley.client.terminal.show import footer, show
+from parley.client.values import snapshot_decoder
+
+
+class _Interrupts:
+    """Ctrl-C: the first stops the reply, the second leaves at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.left = asyncio.Event()
+
+
+@asynccontextmanager
+async def _interrupts(stop: Callable[[], Awaitable[None]]) -> AsyncIterator[_Interrupts]:
+    seen, loop = _Interrupts(), asyncio.get_running_loop()
+    stops: list[asyncio.Task[None]] = []
+
+    async def stopping() -> None:
+        await stop()
+
+    def interrupted() -> None:
+        seen.count += 1
+        if seen.count == 1:
+            stops.append(asyncio.create_task(stopping()))
+        else:
+            seen.left.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield seen
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        for task in stops:
+            task.cancel()
+        await asyncio.gather(*stops, return_exceptions=True)
+
+
+async def ask(client: AsyncClient, session: Session, options: Options, *, drawn: bool) -> int:
+    """Ask the question, show the answer.
+
+    Raises:
+        Error: the message was refused, or the server is lost.
+    """
+    assert options.question is not None
+    reply = await session.say(options.question)
+    async with _interrupts(reply.cancel) as interrupts:
+        work = _frames(client, reply) if options.json else _text(reply, options, drawn=drawn)
+        working = asyncio.create_task(work)
+        leaving = asyncio.create_task(interrupts.left.wait())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            return Exit.INTERRUPTED
+        await working
+    if interrupts.count:
+        return Exit.INTERRUPTED
+    if reply.status in ("completed", "incomplete"):
+        return Exit.OK
+    if not options.json:
+        reason = "was stopped elsewhere" if reply.status == "cancelled" else f"failed: {model_error(reply.error)}"
+        print(f"parley: the reply {clean(reason)}", file=sys.stderr)
+    return Exit.FAILED
+
+
+async def _text(reply: Reply, options: Options, *, drawn: bool) -> None:
+    shown = screen(drawn=drawn)
+    try:
+        await show(reply, shown)
+    finally:
+        shown.finish(footer(reply) if drawn and reply.ended and not options.quiet else "")
+
+
+async def _frames(client: AsyncClient, reply: Reply) -> None:
+    """Print the receipt and the frames of the turn, one a line, as they came."""
+    await reply.accepted()
+    receipt = reply.receipt
+    assert receipt is not None
+    _print(msgspec.json.encode({"type": "receipt", **msgspec.structs.asdict(receipt)}))
+    async for event in client.follow(reply.conversation, after=receipt.cursor or None):
+        if event.type == "snapshot":
+            _print(event.raw)
+            turns = snapshot_decoder.decode(event.raw).turns
+            if any(turn.turn == reply.turn and turn.ended for turn in turns):
+                break
+        elif event.turn == reply.turn:
+            _print(event.raw)
+            if event.type == "end":
+                break
+    await _over(reply)
+
+
+async def _over(reply: Reply) -> None:
+    async for _ in reply.changes():
+        pass
+
+
+def _print(frame: bytes) -> None:
+    sys.stdout.write(frame.decode() + "\n")
+    sys.stdout.flush()

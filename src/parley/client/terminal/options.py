@@ -1,0 +1,34 @@
+"""What `parley chat` was asked for, and its exit statuses."""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Exit(IntEnum):
+    """Exit statuses that scripts may rely on."""
+
+    OK = 0
+    FAILED = 1  # the reply failed, or the message was refused
+    USAGE = 2
+    NO_SERVER = 3
+    INTERRUPTED = 130
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What `parley chat` was asked for.
+
+    `question` None: a REPL. `conversation` is an id, the beginning of one, or "" for a new one; `again` goes on with
+    the last one. `system` are the conversation's instructions.
+    """
+
+    question: str | None = None
+    conversation: str = ""
+    again: bool = False
+    model: str = ""
+    system: str = ""
+    url: str | None = None
+    token: str | None = None
+    plain: bool = False
+    json: bool = False
+    quiet: bool = False

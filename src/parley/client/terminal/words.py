@@ -1,0 +1,62 @@
+"""Slash words: what the REPL understands besides messages."""
+
+import re
+
+from msgspec import Struct
+
+WORDS = {
+    "new": "begin another conversation",
+    "list": "the conversations last spoken in",
+    "open": "N or ID: go on with one of them",
+    "model": "NAME: who answers from now on; alone: who there is",
+    "system": "TEXT: instructions for the conversation",
+    "retry": "ask the last message again",
+    "info": "where you are",
+    "help": "this",
+    "bye": "leave (also: exit, quit, Ctrl-D)",
+}
+OTHER_NAMES = {"exit": "bye", "quit": "bye", "?": "help", "clear": "new"}
+QUOTES = '"""'
+FORM = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL)
+
+
+class Word(Struct, frozen=True):
+    """A slash word; `name` is "" when there is no such word."""
+
+    name: str
+    rest: str = ""
+    said: str = ""
+
+
+def parse(line: str) -> Word | None:
+    """Read a line; None: it is a message. A message may begin with a slash behind a space."""
+    if line.strip() in ("exit", "quit"):
+        return Word("bye")
+    match = FORM.fullmatch(line.rstrip())
+    if match is None:
+        return None
+    name = OTHER_NAMES.get(match[1], match[1])
+    return Word(name if name in WORDS else "", (match[2] or "").strip(), match[1])
+
+
+def unfinished(text: str) -> bool:
+    """Whether Enter goes on with the message: three quotes were opened and are not closed yet."""
+    return text.startswith(QUOTES) and (len(text) < 2 * len(QUOTES) or not text.rstrip().endswith(QUOTES))
+
+
+def message(text: str) -> str:
+    """The message that was typed, without the quotes that kept it open."""
+    if text.startswith(QUOTES):
+        return text.strip().removeprefix(QUOTES).removesuffix(QUOTES).strip("\n")
+    return text
+
+
+def help_text() -> str:
+    """What there is to know."""
+    width = max(map(len, WORDS)) + 1
+    words = "\n".join(f"  {'/' + word:{width}}  {text}" for word, text in WORDS.items())
+    return (
+        f"{words}\n"
+        f"  Enter sends; Alt-Enter, a \\ at the end or {QUOTES} go on with the message\n"
+        "  Ctrl-C stops the reply and keeps its text; Ctrl-D leaves and the reply goes on"
+    )

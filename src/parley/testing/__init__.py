@@ -1,0 +1,1 @@
+"""Doubles for tests of your own: a scripted upstream model server."""
