@@ -1,0 +1,96 @@
+"""A page in front of a whole Parley with the scripted upstream, and what a person does with it."""
+
+import contextlib
+import json
+import re
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from playwright.async_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.chromium import Watch, chromium
+from tests.system.deployment import Deployment, deployment, upstream, workplace
+
+PATIENCE = 20_000.0  # milliseconds
+expect.set_options(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def parley(*arguments: str, prefill: str = "llama", **env: str) -> Iterator[Deployment]:
+    """``parley up`` with the scripted upstream."""
+    with (
+        workplace() as directory,
+        upstream(directory, "--prefill", prefill) as url,
+        deployment(directory, "--model-url", url, "--model", "scripted", *arguments, **env) as up,
+    ):
+        yield up
+
+
+@contextlib.asynccontextmanager
+async def visit(up: Deployment, **options: Any) -> AsyncIterator[tuple[BrowserContext, Watch]]:
+    """A browser of one person; `Watch` hears what its pages complain about."""
+    async with chromium() as browser:
+        context = await browser.new_context(**options)
+        context.set_default_timeout(PATIENCE)
+        yield context, Watch(context, up.url)
+
+
+async def opened(context: BrowserContext, url: str) -> Page:
+    """A page in which one can type."""
+    page = await context.new_page()
+    await page.goto(url)
+    await expect(message(page)).to_be_visible()
+    return page
+
+
+def message(page: Page) -> Locator:
+    """Where one types."""
+    return page.get_by_role("textbox", name="Message", exact=True)
+
+
+async def say(page: Page, text: str) -> None:
+    """Type and press Enter."""
+    await message(page).fill(text)
+    await message(page).press("Enter")
+
+
+def replies(page: Page) -> Locator:
+    """The replies that are shown."""
+    return page.get_by_role("article", name="Reply")
+
+
+async def ended(page: Page, number: int = 0) -> None:
+    """Wait until the reply of that number has ended."""
+    await expect(replies(page).nth(number)).to_have_attribute("aria-busy", "false")
+
+
+async def shown(page: Page, number: int = 0) -> str:
+    """The text of a reply as it is shown, in one line."""
+    return " ".join((await replies(page).nth(number).locator("> .prose").inner_text()).split())
+
+
+async def named(page: Page) -> str:
+    """The conversation's id, once the address tells it."""
+    await page.wait_for_url(re.compile(r"/c/conv_[0-9a-f]{34}$"))
+    return page.url.rpartition("/")[2]
+
+
+def stored(up: Deployment, conversation: str) -> list[dict[str, Any]]:
+    """The turns of a conversation as the server keeps them."""
+    with urllib.request.urlopen(f"{up.url}/api/conversations/{conversation}/turns", timeout=20) as answer:
+        turns: list[dict[str, Any]] = json.loads(answer.read())["data"]
+        return turns
+
+
+def call(up: Deployment, path: str, body: dict[str, Any], **headers: str) -> Any:
+    """POST JSON to the API."""
+    named = {"content-type": "application/json"} | headers
+    request = urllib.request.Request(f"{up.url}/api{path}", json.dumps(body).encode(), named)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read())
+
+
+def tokens(tag: str, count: int) -> str:
+    """What the scripted upstream says, in one line."""
+    return " ".join(f"{tag}:{at:04d}" for at in range(count))

@@ -1,0 +1,147 @@
+"""Hostile text stays text: no script runs, no request leaves, no link leads anywhere but to http and https."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.chromium import in_page, modules
+from tests.browser.stage import call, ended, message, opened, parley, replies, say, stored, visit
+from tests.system.deployment import until
+
+pytestmark = pytest.mark.browser
+
+FAR = "https://far.example"
+HOSTILE = (
+    "<script>globalThis.pwned = 1</script>",
+    "<img src=x onerror='globalThis.pwned = 1'>",
+    f"<img src='{FAR}/beacon.png'>",
+    f"![beacon]({FAR}/beacon.png)",
+    f"[![beacon]({FAR}/b.png)]({FAR}/link)",
+    "<svg onload=globalThis.pwned=1><animate onbegin=globalThis.pwned=1 attributeName=x dur=1s>",
+    f"<iframe src='{FAR}' srcdoc='<script>parent.pwned=1</script>'></iframe>",
+    f"<object data='{FAR}/o'></object><embed src='{FAR}/e'>",
+    f"<link rel=stylesheet href='{FAR}/s.css'><style>@import '{FAR}/t.css';*{{background:url({FAR}/u)}}</style>",
+    f"<meta http-equiv=refresh content='0;url={FAR}'><base href='{FAR}/'>",
+    f"<form action='{FAR}'><button autofocus onfocus=globalThis.pwned=1>x</button></form>",
+    f"<video src='{FAR}/v' autoplay onloadstart=globalThis.pwned=1></video><audio src='{FAR}/a'>",
+    "<details open ontoggle=globalThis.pwned=1><summary>x</summary></details>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=globalThis.pwned=1>",
+    "</p></div></article><script>globalThis.pwned = 1</script>",
+    "[click](javascript:globalThis.pwned=1)",
+    "[click](JaVaScRiPt:globalThis.pwned=1)",
+    "[click](java\tscript:globalThis.pwned=1)",
+    "[click](&#106;avascript:globalThis.pwned=1)",
+    "[click](data:text/html,<script>globalThis.pwned=1</script>)",
+    "[click](vbscript:msgbox)",
+    "[click](//far.example/path)",
+    "[click](/api/conversations)",
+    "[click](\\\\far.example\\path)",
+    "<javascript:globalThis.pwned=1>",
+    "[a](https://far.example\"onmouseover=\"globalThis.pwned=1)",
+    "[a](<https://far.example/\"><img src=x onerror=globalThis.pwned=1>>)",
+    "[ref]: javascript:globalThis.pwned=1\n\n[ref] [x][ref]",
+    "```html\n<script>globalThis.pwned = 1</script>\n```",
+    "```\"><img src=x onerror=globalThis.pwned=1>\ncode\n```",
+    "`<img src=x onerror=globalThis.pwned=1>`",
+    "| <img src=x onerror=globalThis.pwned=1> | b |\n|---|---|\n| <script>pwned=1</script> | [x](javascript:1) |",
+    "# <img src=x onerror=globalThis.pwned=1>\n\n> <script>globalThis.pwned=1</script>\n\n- <svg/onload=pwned=1>",
+    "{{constructor.constructor('globalThis.pwned=1')()}} ${globalThis.pwned=1} <%= pwned %>",
+    "\u202eevil\u202c \u0000 \ufeff \ud7ff \u2028 \u2029 <\u200bscript>pwned=1</script>",
+)  # fmt: skip
+ALLOWED = {
+    *("A", "BLOCKQUOTE", "BR", "BUTTON", "CODE", "DEL", "DIV", "EM", "H3", "H4", "H5", "H6", "HR", "INPUT", "LI"),
+    *("OL", "P", "PRE", "SPAN", "STRONG", "TABLE", "TBODY", "TD", "TH", "THEAD", "TR", "UL"),
+}
+ATTRIBUTES = {"href", "target", "rel", "class", "type", "tabindex", "role", "aria-label", "dir", "start"}
+LOOK = """() => {
+  const elements = [...document.querySelectorAll("#thread .prose *")];
+  return {
+    pwned: globalThis.pwned ?? null,
+    tags: [...new Set(elements.map((element) => element.tagName))],
+    attributes: [...new Set(elements.flatMap((element) => element.getAttributeNames()))],
+    links: [...document.querySelectorAll("#thread a")].map((link) => [link.href, link.rel, link.target]),
+  };
+}"""
+
+
+def harmless(look: dict[str, Any]) -> None:
+    """Nothing ran, and nothing can."""
+    assert look["pwned"] is None
+    assert set(look["tags"]) <= ALLOWED
+    assert set(look["attributes"]) <= ATTRIBUTES
+    for href, rel, target in look["links"]:
+        assert href.startswith(("https://", "http://"))
+        assert "noopener" in rel
+        assert target == "_blank"
+
+
+def test_hostile_text_is_inert_in_history_and_while_it_streams() -> None:
+    async def main() -> None:
+        with parley() as up:
+            name = call(up, "/conversations", {"title": HOSTILE[1]})["id"]
+            for text in HOSTILE[:16]:
+                call(up, f"/conversations/{name}/turns", {"input": text})
+                until(lambda: all(turn["status"] == "completed" for turn in stored(up, name)), what="the reply")
+            async with visit(up) as (context, watch):
+                page = await opened(context, f"{up.url}/c/{name}")
+                await expect(replies(page)).to_have_count(16)
+                for text in HOSTILE[16:]:
+                    await say(page, text)
+                    await expect(message(page)).to_have_value("")
+                    await ended(page, await replies(page).count() - 1)
+                await say(page, "\n\n".join(HOSTILE))
+                await expect(replies(page)).to_have_count(len(HOSTILE) + 1)
+                await ended(page, len(HOSTILE))
+                look = await in_page(page, LOOK)
+                harmless(look)
+                assert look["links"], "links to https are links"
+                for turn in stored(up, name):
+                    assert turn["status"] == "completed"
+                    assert turn["text"].startswith("You said: ")
+                await page.reload()
+                await expect(replies(page)).to_have_count(len(HOSTILE) + 1)
+                harmless(await in_page(page, LOOK))
+                assert (watch.complaints, watch.requests) == ([], [])
+
+    asyncio.run(main())
+
+
+def test_markdown_alone_makes_nothing_but_these_nodes() -> None:
+    """Without the policy of the server, and with each text as the whole reply, cut at every length."""
+    script = """async (texts) => {
+      const {Stream, markdown} = await import("/static/js/markdown.js");
+      const {patch} = await import("/static/js/dom.js");
+      const found = {tags: new Set(), attributes: new Set(), links: []};
+      for (const text of texts) {
+        const element = document.createElement("div");
+        document.body.append(element);
+        const stream = new Stream();
+        let before = [];
+        for (let end = 1; end <= text.length; end += 1) {
+          const after = stream.update(text.slice(0, end), end < text.length);
+          patch(element, before, after);
+          before = after;
+        }
+        const whole = document.createElement("div");
+        patch(whole, [], markdown(text));
+        if (whole.innerHTML !== element.innerHTML) throw new Error(`streamed otherwise: ${text}`);
+        for (const each of element.querySelectorAll("*")) {
+          found.tags.add(each.tagName);
+          for (const name of each.getAttributeNames()) found.attributes.add(name);
+          if (each.href) found.links.push([each.href, each.rel, each.target]);
+        }
+      }
+      await new Promise((done) => setTimeout(done, 300));
+      return {pwned: globalThis.pwned ?? null, ...found, tags: [...found.tags], attributes: [...found.attributes]};
+    }"""
+
+    async def main() -> None:
+        async with modules() as page:
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            harmless(await in_page(page, script, list(HOSTILE)))
+            assert all(url.startswith("http://page.test/static/js/") for url in asked)
+
+    asyncio.run(main())

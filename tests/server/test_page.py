@@ -1,0 +1,74 @@
+"""The page's files: types, caching, compression, and the headers that keep a browser careful."""
+
+import gzip
+from collections.abc import Iterator
+
+import pytest
+
+from parley.server.page import FOLDER
+from tests.server.shared import Shared, shared
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Shared]:
+    with shared() as made:
+        yield made
+
+
+def test_the_page(server: Shared) -> None:
+    answer = server.request("GET", "/")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.body == (FOLDER / "index.html").read_bytes()
+
+
+def test_every_file_has_a_type_browsers_take(server: Shared) -> None:
+    for path in FOLDER.rglob("*"):
+        if path.is_file():
+            answer = server.request("GET", f"/static/{path.relative_to(FOLDER).as_posix()}")
+            assert answer.status == 200, path
+            assert answer.body == path.read_bytes()
+            assert answer.headers["content-type"] != "application/octet-stream", path
+            if path.suffix == ".js":
+                assert answer.headers["content-type"].startswith("text/javascript")
+
+
+def test_headers_of_care(server: Shared) -> None:
+    """X12"""
+    for path in ("/", "/static/app.css", "/healthz", "/nowhere"):
+        headers = server.request("GET", path).headers
+        policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["connect-src"] == "'self'"
+        assert policy["img-src"] == "'self' data:"
+        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert server.request("GET", "/healthz").headers["cache-control"] == "no-store"
+
+
+def test_a_copy_that_is_good_is_not_sent_again(server: Shared) -> None:
+    first = server.request("GET", "/static/app.css")
+    etag = first.headers["etag"]
+    for given in (etag, f"W/{etag}", f'"other", {etag}'):
+        again = server.request("GET", "/static/app.css", headers={"If-None-Match": given})
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
+    assert server.request("GET", "/static/app.css", headers={"If-None-Match": '"other"'}).status == 200
+
+
+def test_who_takes_gzip_gets_it(server: Shared) -> None:
+    plain = server.request("GET", "/static/app.css")
+    packed = server.request("GET", "/static/app.css", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body)
+    assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
+
+
+def test_head_has_no_body(server: Shared) -> None:
+    answer = server.request("HEAD", "/")
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["content-length"]) == (FOLDER / "index.html").stat().st_size
+
+
+def test_an_open_server_takes_a_link_with_any_token(server: Shared) -> None:
+    answer = server.request("GET", "/?token=whatever")
+    assert (answer.status, answer.headers["location"]) == (303, "/")
