@@ -123,7 +123,7 @@ def test_the_same_reply_goes_on_when_the_server_and_the_worker_are_killed() -> N
                 page = await opened(context, up.url)
                 await say(page, "say 500 tag=alive delay=0.01")
                 for part, at in (("serve", 20), ("work", 120), ("serve", 240)):
-                    await expect(replies(page)).to_contain_text(f"alive:{at + source.randrange(50):04d}")
+                    await expect(replies(page).first).to_contain_text(f"alive:{at + source.randrange(50):04d}")
                     before = await shown(page)
                     victims = up.parts(part)
                     assert victims
@@ -238,15 +238,23 @@ def test_a_message_under_way_survives_a_reload_and_is_sent_once() -> None:
                 try:
                     await say(page, "say 3 tag=once")
                     await expect(page.get_by_role("article", name="You")).to_have_text("say 3 tag=once")
+                    draft = page.url
+                    assert draft.startswith(f"{up.url}/c/new-")
                 finally:
                     os.kill(serve, signal.SIGCONT)
                 # The message is under way somewhere between here and its receipt.
-                await asyncio.to_thread(call, up, "GET", "/api/models")
                 await page.reload()
                 await ended(page)
                 assert await shown(page) == tokens("once", 3)
                 await expect(page.get_by_role("article", name="You")).to_have_count(1)
-                assert len(stored(up, await named(page))) == 1
+                conversation = await named(page)
+                assert len(stored(up, conversation)) == 1
+                # The address from before the conversation was made leads to it, in this tab; elsewhere it begins anew.
+                await page.goto(draft)
+                await ended(page)
+                assert await named(page) == conversation
+                other = await opened(context, draft)
+                await expect(other).to_have_url(f"{up.url}/")
 
     asyncio.run(main())
 

@@ -14,8 +14,9 @@ const POLL = 30_000;
 
 const outbox = new Outbox(sessionStorage);
 
-/** Where it is kept which conversation was begun in this tab and is open, until it is left. */
+/** Where it is kept which conversations were begun in this tab, by the names they had before they were made. */
 const MADE = "parley.made";
+const MOST_MADE = 50;
 const store = new Store(outbox, schedule);
 const composer = new Composer(store, () => thread.follower.end());
 const thread = new Thread(store, (text) => composer.edit(text));
@@ -62,11 +63,26 @@ function draw() {
 
 // Addresses
 
-const addressed = () => decodeURIComponent(/^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
+/** What the address names. A conversation that began in this tab keeps its address from before it was made. */
+function addressed() {
+  const id = decodeURIComponent(/^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
+  if (!id.startsWith("new-") || outbox.of(id).length) return id;
+  const known = made()[id] ?? "";
+  history.replaceState(null, "", known ? `/c/${known}` : "/");
+  return known;
+}
+
+/** @returns {Record<string, string>} */
+function made() {
+  try {
+    return JSON.parse(sessionStorage.getItem(MADE) || "{}");
+  } catch {
+    return {};
+  }
+}
 
 /** @param {string} id */
 function go(id) {
-  sessionStorage.removeItem(MADE);
   if (id !== store.id || !id) history.pushState(null, "", id ? `/c/${id}` : "/");
   visit(id);
 }
@@ -93,12 +109,14 @@ document.addEventListener("click", (event) => {
   go(link.pathname.slice("/c/".length));
 });
 
+store.onbegun = (/** @type {string} */ draft) => history.replaceState(null, "", `/c/${draft}`);
+
 store.onmade = (/** @type {string} */ draft, /** @type {string} */ id) => {
   composer.made(draft, id);
-  if (store.id !== id) return;
-  // A reload that has begun keeps the old address: this tells it where the conversation is now.
-  sessionStorage.setItem(MADE, id);
-  history.replaceState(null, "", `/c/${id}`);
+  // A reload that has begun, and the way back, still know the old address.
+  const latest = Object.entries(made()).slice(-MOST_MADE);
+  sessionStorage.setItem(MADE, JSON.stringify({ ...Object.fromEntries(latest), [draft]: id }));
+  if (store.id === id) history.replaceState(null, "", `/c/${id}`);
 };
 
 // Keys
@@ -195,10 +213,6 @@ async function enter(token) {
 
 // A new conversation that was under way when this tab was reloaded goes on.
 const draft = outbox.items.find((item) => item.conversation.startsWith("new-"))?.conversation;
-const made = sessionStorage.getItem(MADE);
-sessionStorage.removeItem(MADE);
-const [arrival] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
-if (made && arrival?.type === "reload" && !addressed()) history.replaceState(null, "", `/c/${made}`);
 store.show(addressed() || draft || "");
 store.socket.now();
 store.refresh();

@@ -52,6 +52,8 @@ export class Store {
     this.models = null;
     this.locked = false;
     this.alert = "";
+    /** @type {(draft: string) => void} */
+    this.onbegun = () => {};
     /** @type {(draft: string, id: string) => void} */
     this.onmade = () => {};
     this.tabs = new BroadcastChannel("parley");
@@ -229,8 +231,10 @@ export class Store {
     /** @type {Record<string, any>} */
     const body = { input: input ?? text };
     if (after !== undefined) body.parent = after;
-    if (!this.id) this.id = `new-${randomKey()}`;
+    const begins = !this.id;
+    if (begins) this.id = `new-${randomKey()}`;
     this.outbox.add({ key: randomKey(), conversation: this.id, about: { ...about, title: titleOf(text) }, body, text });
+    if (begins) this.onbegun(this.id);
     this.pump();
     this.drawn();
   }
