@@ -31,7 +31,7 @@ export const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(
  * @param {string} method @param {string} path below /api
  * @param {any} [body] @param {string} [key]  of idempotency
  * @returns {Promise<any>}
- * @throws {Refused} answered by an error; {TypeError} not answered at all
+ * @throws {Refused} answered by an error; {Error} not answered, or not wholly
  */
 export async function call(method, path, body, key) {
   /** @type {Record<string, string>} */
@@ -42,7 +42,7 @@ export async function call(method, path, body, key) {
   const response = await fetch(`/api${path}`, {
     method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(20_000),
   });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer.error);
-  return answer;
+  if (!response.ok) throw new Refused(response.status, (await response.json().catch(() => ({}))).error);
+  if (response.status === 204) return {};
+  return response.json(); // an answer that broke off is none
 }
