@@ -12,7 +12,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check bench lock clean
+.PHONY: setup run test check bench lock clean test-compat compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -21,6 +21,12 @@ run: $(STAMPS)/run $(STAMPS)/model
 
 test: setup $(STAMPS)/browser check
 	pytest $(ARGS)
+
+# The official clients, unmodified, against a running Parley.
+test-compat: compat-node
+
+compat-node: setup $(STAMPS)/browser $(STAMPS)/node
+	pytest tests/compat/node $(ARGS)
 
 check: $(STAMPS)/dev
 	ruff format --check .
@@ -38,6 +44,9 @@ lock: | $(BIN)/python
 	  --no-header --extra embedded --extra local -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --extra embedded --extra local --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra embedded --extra local --group compat -c requirements-dev.lock -o requirements-compat.lock \
+	  pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -70,13 +79,21 @@ $(STAMPS)/browser: | $(STAMPS)/dev
 	command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
 	@touch $@
 
+# Node from the package index: Debian's is older than the clients ask for. Then what package-lock.json names.
+$(STAMPS)/node: tests/compat/node/requirements.lock tests/compat/node/package-lock.json | $(STAMPS)/dev
+	$(call fetch,tests/compat/node/requirements.lock)
+	npm ci --silent --prefix tests/compat/node
+	@touch $@
+
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 apt = $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(1)
 
 ifeq ($(UV),)
-install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+fetch = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+install = $(fetch) && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 else
-install = $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $(1) && \
+fetch = $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $(1)
+install = $(fetch) && \
   $(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 endif
