@@ -19,13 +19,16 @@ KEY = re.compile(r"[\x21-\x7e]+")
 UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 
 
-async def read_json(request: Request, kind: type[T], *, limit: int, seconds: float, optional: bool = False) -> T:
+async def read_json(
+    request: Request, kind: type[T], *, limit: int, seconds: float, optional: bool = False, declared: bool = True
+) -> T:
     """Read a request's body as JSON of a type.
 
     Args:
         limit: its most bytes.
         seconds: how long it may take to arrive.
         optional: take no body at all for an empty object.
+        declared: whether it must say that it is JSON.
 
     Raises:
         UnsupportedMedia, TooLarge, Timeout, InvalidRequest.
@@ -33,7 +36,7 @@ async def read_json(request: Request, kind: type[T], *, limit: int, seconds: flo
     empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
     if optional and empty:
         return strict_json.convert({}, kind)
-    if MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")) is None:
+    if declared and MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")) is None:
         raise UnsupportedMedia("unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
     if "content-encoding" in request.headers:
         raise UnsupportedMedia("unsupported_encoding", "The body may not be compressed.")

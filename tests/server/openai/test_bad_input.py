@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parley.server.config import Choice
-from parley.server.openai.lookup import Lookup
+from parley.server.lookup import Lookup
 from tests.server.shared import Answer, Shared, shared
 
 ORIGIN = "https://app.example"

@@ -17,7 +17,7 @@ from parley.core import ids
 from parley.core.errors import ParleyError, TooLarge
 from parley.core.turn import Private, Request
 from parley.server.auth import Principal
-from parley.server.openai.exchange import Accepted, Exchange
+from parley.server.exchange import Accepted, Exchange
 from parley.server.parts import Parts
 from parley.wire.openai import said
 from parley.wire.openai.response import Subject

@@ -4,34 +4,28 @@ State is an extension: with `conversation` or `previous_response_id` in the body
 """
 
 from collections.abc import AsyncIterator
-from typing import ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from parley.core.blocks import blocks
-from parley.core.errors import InvalidRequest, NotFound, ParleyError, TooMany
-from parley.core.turn import TurnError
+from parley.core.errors import ParleyError
 from parley.server.api import answer
 from parley.server.auth import Principal
-from parley.server.openai.base import Endpoints, interrupted, route
-from parley.server.openai.exchange import Accepted, Kept
-from parley.server.openai.live import Live, Lost
-from parley.server.openai.stream import DONE, HEARTBEAT, FrameStream
+from parley.server.endpoints import Endpoints, interrupted
+from parley.server.exchange import Accepted, Kept
+from parley.server.live import Live, Lost
+from parley.server.openai.base import route
+from parley.server.openai.stream import DONE, HEARTBEAT
+from parley.server.outcome import check_beginning, check_outcome
 from parley.server.parts import Parts
+from parley.server.stream import FrameStream
 from parley.wire.frames import encode
 from parley.wire.openai import said
 from parley.wire.openai.chat import Chunks, completion
 from parley.wire.openai.events import Event
 from parley.wire.openai.requests import CreateChat
-from parley.wire.openai.response import Subject
-
-
-class UpstreamFailed(ParleyError):
-    """The model failed: trying again may do better."""
-
-    status: ClassVar[int] = 502
 
 
 class Chat(Endpoints):
@@ -79,42 +73,21 @@ class Chat(Endpoints):
 
         try:
             await live.open()
-            events = live.events()
-            head = await self._head(events)
-            if head and head[-1] is not None and head[-1]["type"] in FAILED:
-                check_outcome(live.subject)
+            events = await check_beginning(live)
         except ParleyError as error:
             await leave()
             raise given_up(accepted, error) from None
         except BaseException:
             await leave()
             raise
-        return FrameStream(chunks(live, head, events, usage), leave, live.outbox)
-
-    async def _head(self, events: AsyncIterator[Event | None]) -> list[Event | None]:
-        """The events up to the first that says something of the answer, or up to a silence.
-
-        So that a model that fails at once can be told by the status of the response.
-        """
-        head: list[Event | None] = []
-        async for event in events:
-            head.append(event)
-            if event is None or event["type"] not in QUIET:
-                break
-        return head
+        return FrameStream(chunks(live, events, usage), leave, live.outbox)
 
 
-QUIET = frozenset({"response.created", "response.queued", "response.in_progress"})
-FAILED = frozenset({"response.failed", "response.incomplete"})
-
-
-async def chunks(
-    live: Live, head: list[Event | None], rest: AsyncIterator[Event | None], usage: bool
-) -> AsyncIterator[bytes]:
+async def chunks(live: Live, events: AsyncIterator[Event | None], usage: bool) -> AsyncIterator[bytes]:
     """The frames of a stream."""
     made = Chunks(live.subject, usage=usage)
     yield frame(made.opening())
-    async for event in joined(head, rest):
+    async for event in events:
         if event is None:
             yield HEARTBEAT
             continue
@@ -133,14 +106,6 @@ async def chunks(
     yield DONE
 
 
-async def joined(head: list[Event | None], rest: AsyncIterator[Event | None]) -> AsyncIterator[Event | None]:
-    """The events that were read already, then the others."""
-    for event in head:
-        yield event
-    async for event in rest:
-        yield event
-
-
 def frame(value: object) -> bytes:
     """A frame without a name: chat completions have none."""
     return b"data: %s\n\n" % encode(value)  # type: ignore[arg-type]
@@ -149,33 +114,6 @@ def frame(value: object) -> bytes:
 def given_up(accepted: Accepted, error: ParleyError) -> Exception:
     """The error of a request that was accepted."""
     return Kept(error) if accepted.stored else error
-
-
-def check_outcome(subject: Subject) -> None:
-    """Raise what became of a turn, unless there is an answer.
-
-    Raises:
-        ParleyError.
-    """
-    outcome = subject.turn.outcome
-    assert outcome is not None
-    if outcome.status == "cancelled":
-        raise UpstreamFailed("cancelled", "The answer was cancelled.")
-    if outcome.status == "failed":
-        raise failure(outcome.error or TurnError("server_error", "There is no answer."))
-
-
-def failure(error: TurnError) -> ParleyError:
-    """A turn's failure as the error of a request."""
-    match error.code:
-        case "model_not_found":
-            return NotFound(error.code, error.message, param="model")
-        case "context_too_long":
-            return InvalidRequest("context_length_exceeded", error.message, param="messages")
-        case "upstream_rate_limited":
-            return TooMany(error.code, error.message, retry_after=1)
-        case _:
-            return UpstreamFailed(error.code, error.message)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -14,9 +14,10 @@ from parley.core.turn import Private, Usage
 from parley.core.window import estimate
 from parley.server.api import answer
 from parley.server.auth import Principal
-from parley.server.openai.base import Endpoints, interrupted, route
-from parley.server.openai.chat import check_outcome
-from parley.server.openai.live import Lost
+from parley.server.endpoints import Endpoints, interrupted
+from parley.server.live import Lost
+from parley.server.openai.base import route
+from parley.server.outcome import check_outcome
 from parley.server.parts import Parts
 from parley.wire.commands import Instructions, Name
 from parley.wire.openai import items, said

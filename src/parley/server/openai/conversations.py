@@ -18,7 +18,8 @@ from parley.core.turn import Private, Turn
 from parley.core.turn import Request as Asked
 from parley.server.api import answer
 from parley.server.auth import Principal
-from parley.server.openai.base import Endpoints, paging, route
+from parley.server.endpoints import Endpoints
+from parley.server.openai.base import paging, route
 from parley.server.parts import Parts
 from parley.wire.commands import Create, Describe
 from parley.wire.openai import items, said

@@ -11,12 +11,14 @@ from parley.core.errors import InvalidRequest
 from parley.server import bodies
 from parley.server.api import answer
 from parley.server.auth import Principal
-from parley.server.openai.base import Endpoints, flag, interrupted, paging, route
-from parley.server.openai.exchange import Accepted
-from parley.server.openai.live import Live, Lost
-from parley.server.openai.lookup import unknown_response
-from parley.server.openai.stream import FrameStream, as_sse
+from parley.server.endpoints import Endpoints, interrupted
+from parley.server.exchange import Accepted
+from parley.server.live import Live, Lost
+from parley.server.lookup import unknown_response
+from parley.server.openai.base import flag, paging, route
+from parley.server.openai.stream import as_sse
 from parley.server.parts import Parts
+from parley.server.stream import FrameStream
 from parley.wire.openai import items, said
 from parley.wire.openai.requests import CreateResponse
 from parley.wire.openai.response import Subject, is_over, response_object

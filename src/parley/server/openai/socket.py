@@ -14,10 +14,10 @@ from starlette.types import Receive, Scope, Send
 from parley.core.errors import InvalidRequest, ParleyError, TooMany
 from parley.server.auth import Principal, refused, require_our_page
 from parley.server.errors import INTERNAL_ERROR
+from parley.server.exchange import Accepted, Kept
 from parley.server.gate import RAW_SEND
+from parley.server.live import Live
 from parley.server.openai.chain import Chain
-from parley.server.openai.exchange import Accepted, Kept
-from parley.server.openai.live import Live
 from parley.server.outbox import INTERNAL, SLOW, TOO_FAST, TOO_SLOW, UNSUPPORTED, Frame, Outbox
 from parley.server.parts import Parts
 from parley.server.socket import Allowance

@@ -15,7 +15,7 @@ from parley.core.pieces import Piece, cut
 from parley.core.turn import TERMINAL_STATUSES
 from parley.server.auth import Principal
 from parley.server.follower import Follower
-from parley.server.openai.lookup import Lookup
+from parley.server.lookup import Lookup
 from parley.server.outbox import SLOW, UNAUTHENTICATED, Frame
 from parley.server.parts import Parts
 from parley.wire import frames
@@ -92,28 +92,59 @@ class Live:
         return self._subject
 
     @property
+    def over(self) -> bool:
+        """Whether nothing comes any more."""
+        return self._over
+
+    @property
+    def next(self) -> int:
+        """The number of the next event."""
+        return self._next
+
+    @property
+    def generation(self) -> int:
+        """How often the reply began anew, from 1: the numbers behind the opening count events of this one only."""
+        return self._generation
+
+    @property
+    def opening(self) -> int:
+        """How many events precede the reply's own: they are the same in every generation."""
+        return self._opening
+
+    @property
     def _again_text(self) -> str:
         return f"Fetch {self._subject.response} again, from this event on or whole."
 
     async def events(self) -> AsyncIterator[Event | None]:
         """The events up to the response's end; None where silence is to be broken. The last one may be an error."""
         try:
-            for event in self._fresh(self._told()):
+            for event in self.standing():
                 yield event
-            spoke = self._clock()
-            while not self._over:
-                frame = await self._take()
-                told = False
-                for event in self._fresh(await self._hear(frame)):
-                    told = True
+            async for batch in self.coming():
+                for event in batch:
                     yield event
-                if told:
-                    spoke = self._clock()
-                elif frame.kind == "ping" or self._clock() - spoke >= self._quiet:
-                    spoke = self._clock()
+                if not batch:
                     yield None
         except Lost as lost:
             yield error_event(self._next, lost.code, lost.message)
+
+    def standing(self) -> list[Event]:
+        """The events that are there already; to be read once, before `coming`."""
+        return list(self._fresh(self._told()))
+
+    async def coming(self) -> AsyncIterator[list[Event]]:
+        """The events behind those, as they come, up to the response's end; none where silence is to be broken.
+
+        Raises:
+            Lost.
+        """
+        spoke = self._clock()
+        while not self._over:
+            frame = await self._take()
+            batch = list(self._fresh(await self._hear(frame)))
+            if batch or frame.kind == "ping" or self._clock() - spoke >= self._quiet:
+                spoke = self._clock()
+                yield batch
 
     async def wait(self) -> Subject:
         """The response once it is over.

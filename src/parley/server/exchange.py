@@ -15,7 +15,7 @@ from parley.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, Pa
 from parley.core.message import Message
 from parley.core.turn import TERMINAL_STATUSES, Private, Request
 from parley.server.auth import Principal
-from parley.server.openai.lookup import Lookup
+from parley.server.lookup import Lookup
 from parley.server.parts import Parts
 from parley.wire.openai.requests import Conversing
 from parley.wire.openai.said import Reference, Spoken
