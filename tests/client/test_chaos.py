@@ -6,12 +6,12 @@ import random
 import pytest
 
 from parley.client.client import AsyncClient
-from parley.client.reply import Delta, Reply, Rewind
+from parley.client.reply import AsyncReply, Delta, Rewind
 from parley.client.values import snapshot_decoder
 from tests.client.scripted import ScriptedServer, Turn
 
 
-async def read(reply: Reply) -> str:
+async def read(reply: AsyncReply) -> str:
     """Follow a reply's changes with a text of one's own."""
     text = ""
     async for change in reply.changes():

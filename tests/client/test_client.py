@@ -19,7 +19,7 @@ from parley.client.errors import (
     Unreachable,
 )
 from parley.client.progress import Notice
-from parley.client.reply import Delta, Reply, Rewind
+from parley.client.reply import AsyncReply, Delta, Rewind
 from tests.client.scripted import ScriptedServer
 from tests.client.stories import play, said, until
 
@@ -431,7 +431,7 @@ def test_closing_the_client_ends_what_waits() -> None:
     async def main() -> None:
         async with asyncio.timeout(10), ScriptedServer() as server:
             async with AsyncClient(server.url) as client:
-                reply: Reply = client.say(server.create().name, "go")
+                reply: AsyncReply = client.say(server.create().name, "go")
                 await reply.accepted()
             with pytest.raises(Closed):
                 await reply

@@ -47,7 +47,7 @@ def test_following_begins_behind_a_cursor() -> None:
         cursor = conversation.log[2]["cursor"]
         events = client.follow(conversation.name, after=cursor)
         assert [(await anext(events)).cursor for _ in range(2)] == [entry["cursor"] for entry in conversation.log[3:]]
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
     play(story, answer=["a", "b"])
 

@@ -6,7 +6,7 @@ import pytest
 
 from parley.client.client import AsyncClient
 from parley.client.progress import Notice, Progress
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal.show import footer, notice, show
 from parley.core import event
 from parley.core.turn import Status, Usage
@@ -105,4 +105,4 @@ def test_the_line_under_an_answer(
     async def nothing(_: Progress) -> None:
         raise AssertionError
 
-    assert footer(Reply(progress, nothing)) == line
+    assert footer(AsyncReply(progress, nothing)) == line

@@ -94,7 +94,8 @@ def load(flags: Mapping[str, object], variables: Mapping[str, str], directory: P
     """Read the settings.
 
     Args:
-        flags: what the command line set, by the settings' names, and `config`; None: not given.
+        flags: what the command line set, by the settings' names, and `config`; None: not given. A `Value` says
+            itself where it is from.
         variables: the environment.
         directory: the working directory, where `parley.toml` and `.env` are looked for.
 
@@ -108,7 +109,7 @@ def load(flags: Mapping[str, object], variables: Mapping[str, str], directory: P
         dict(_from_seeds(environment)),
         dict(_from_file(*read_file(str(config) if config else None, directory))),
         dict(_from_environment(environment)),
-        {name: Value(value, f"--{name.replace('_', '-')}") for name, value in given.items()},
+        {name: _given(name, value) for name, value in given.items()},
     ]
     merged = {name: value for layer in layers for name, value in layer.items()}
     if "data" not in merged:
@@ -132,6 +133,10 @@ def names() -> tuple[str, ...]:
     """The dotted names of everything that can be set by environment or file."""
     plain = [name for name in Settings.__struct_fields__ if name not in (*GROUPS, *TABLES, "sources")]
     return (*plain, *(f"{group}.{name}" for group, kind in GROUPS.items() for name in kind.__struct_fields__))
+
+
+def _given(name: str, value: object) -> Value:
+    return value if isinstance(value, Value) else Value(value, f"--{name.replace('_', '-')}")
 
 
 def _from_seeds(environment: Environment) -> Iterator[tuple[str, Value]]:

@@ -17,6 +17,7 @@ class Address:
         token: the access key or a session token; None takes PARLEY_TOKEN, "" sends none.
 
     Attributes:
+        default: whether nobody named one.
         reached: whether this process has ever spoken to it. A server that was there is worth waiting for.
 
     Raises:
@@ -24,7 +25,9 @@ class Address:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self.url = (url or os.environ.get("PARLEY_URL") or DEFAULT_URL).rstrip("/")
+        named = url or os.environ.get("PARLEY_URL")
+        self.default = not named
+        self.url = (named or DEFAULT_URL).rstrip("/")
         self._token = os.environ.get("PARLEY_TOKEN", "") if token is None else token
         self.reached = False
         try:
@@ -39,6 +42,10 @@ class Address:
         if not self._token.isascii() or not self._token.isprintable() or " " in self._token:
             raise InvalidRequest("The token holds characters that no token has.", param="token")
         self._host = parts.hostname
+
+    def move(self, url: str) -> None:
+        """The server is at another address of the same machine."""
+        self.url, self.reached = url, False
 
     @property
     def socket(self) -> str:

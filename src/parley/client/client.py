@@ -2,48 +2,62 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from parley.client.address import Address
+from parley.client.chat import AsyncChat
+from parley.client.duration import seconds
 from parley.client.errors import Closed, Error, InvalidRequest
 from parley.client.feed import Feed
 from parley.client.follower import Follower
 from parley.client.http import Http
+from parley.client.idle import Idle
 from parley.client.link import Link
 from parley.client.progress import Notice, Progress
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.values import (
     Conversation,
     Event,
     Models,
     Policy,
     Receipt,
+    Said,
     Snapshot,
     Turn,
     messages,
     read,
 )
-from parley.core.message import Message, Parameters
+from parley.core.message import Parameters
+
+if TYPE_CHECKING:
+    from parley.client.own_server import OwnServer
 
 PATIENCE = 60.0
+# How long a client that is closed waits for the receipts of what was said last.
+FLUSH = 3.0
+# What a server's ids begin with; anything else is a name that a program gave.
+PREFIX = "conv_"
 
 
 class AsyncClient:
     """A client of one server, for one event loop.
 
         async with AsyncClient("http://127.0.0.1:8000") as client:
-            chat = await client.create(instructions="I name a country, you name its capital.")
-            async for delta in client.say(chat.id, "Italy"):
+            chat = await client.conversation(system="I name a country, you name its capital.")
+            async for delta in chat.say("Italy"):
                 print(delta, end="")
 
     One WebSocket carries everything; it comes back by itself and goes on where it was. A message that was said is
-    sent until it is acknowledged, with one key, so that it is asked once.
+    kept and sent until there is a receipt, with one key, so that it is asked once.
 
     Args:
-        url: of the server; None takes PARLEY_URL, else http://127.0.0.1:8000.
+        url: of the server; None takes PARLEY_URL, else http://127.0.0.1:8000. Where neither is and ``async with``
+            opens the client, it starts a server (``parley up``) that goes when the client is closed; what was said
+            is kept for the next one.
         token: the access key or a session token; None takes PARLEY_TOKEN.
         patience: seconds to wait for a server that was there and is not, before what waits fails as `Unreachable`.
             A server that was never reached fails at once.
@@ -65,6 +79,7 @@ class AsyncClient:
         ] = {}  # replies that have not ended, and how they were asked for
         self._finding: set[Progress] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._own: OwnServer | None = None  # a server that this client started
 
     @property
     def url(self) -> str:
@@ -85,7 +100,8 @@ class AsyncClient:
         await self._link.open()
 
     async def aclose(self) -> None:
-        """Let go of the server. What was accepted is answered all the same."""
+        """Let go of the server, once it has what was said last. What was accepted is answered all the same."""
+        await self._flush()
         for link in self._links:
             await link.close()
         for task in list(self._tasks):
@@ -93,8 +109,17 @@ class AsyncClient:
         for progress in list(self._live):
             progress.fail(Closed("The client was closed. What was accepted is answered all the same."))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._own is not None:
+            await self._own.stop()
 
     async def __aenter__(self) -> "AsyncClient":
+        if self._address.default:
+            from parley.client.own_server import OwnServer, runs
+
+            if not await runs(self._address):
+                self._own = OwnServer()
+                await self._own.start()
+                self._address.move(self._own.url)
         return self
 
     async def __aexit__(
@@ -103,6 +128,40 @@ class AsyncClient:
         await self.aclose()
 
     # Conversations.
+
+    async def conversation(
+        self,
+        id: str | None = None,  # noqa: A002  (what everybody calls it)
+        *,
+        system: str = "",
+        title: str = "",
+        assistant: str = "",
+        model: str = "",
+        parameters: Parameters | None = None,
+        metadata: dict[str, str] | None = None,
+        expire: str | int | timedelta | None = None,
+    ) -> AsyncChat:
+        """A conversation to speak in: a new one, or one that is known by its id or by a name of yours.
+
+        Args:
+            id: the server's id (``conv_...``), or any name: the first use of a name makes the conversation, and
+                later ones find it again. What is said of it besides counts when it is made. None: a new one.
+            system: the instructions for the model.
+            expire: how long it is kept after it was last used: seconds, a `timedelta`, or ``90s 30m 12h 7d``;
+                None leaves it to the server.
+
+        Raises:
+            NotFound: there is no conversation of that id, or it is not yours.
+        """
+        if id is not None and id.startswith(PREFIX):
+            return AsyncChat(self, (await self.get(id, turns=0)).conversation)
+        if id is not None and not id.strip():
+            raise InvalidRequest("A conversation's name cannot be empty.", param="id")
+        made = await self.create(
+            title=title, assistant=assistant, model=model, instructions=system, parameters=parameters,
+            metadata=metadata, ttl=None if expire is None else seconds(expire), key=id and quote(id),
+        )  # fmt: skip
+        return AsyncChat(self, made.id)
 
     async def create(
         self,
@@ -179,7 +238,7 @@ class AsyncClient:
     def say(
         self,
         conversation: str,
-        said: str | list[dict[str, str]] | list[Message],
+        said: Said,
         *,
         key: str | None = None,
         model: str = "",
@@ -188,7 +247,7 @@ class AsyncClient:
         parameters: Parameters | None = None,
         parent: str | None = None,
         policy: Policy = "enqueue",
-    ) -> Reply:
+    ) -> AsyncReply:
         """Say something; it is sent at once, whether the reply is looked at or not.
 
         Args:
@@ -208,41 +267,52 @@ class AsyncClient:
         if self._link.broken:
             progress.notice(Notice("disconnected"))
         self._task(self._ask(progress, command))
-        return Reply(progress, self._stop)
+        return AsyncReply(progress, self._stop)
 
-    def attach(self, conversation: str, turn: str) -> Reply:
+    def attach(self, conversation: str, turn: str) -> AsyncReply:
         """The reply of a turn that was asked for earlier, from here or elsewhere, and goes on as it does."""
         progress = Progress(conversation, turn)
         self._live[progress] = None
         self._task(self._wait(progress, None))
-        return Reply(progress, self._stop)
+        return AsyncReply(progress, self._stop)
 
     async def cancel(self, conversation: str, turn: str) -> bool:
         """Stop a reply, or withdraw a message that waits. Tells whether this did it."""
         command = {"type": "cancel", "conversation": conversation, "turn": turn}
         return read(await self._link.request(command), bool, "changed")
 
-    async def follow(self, conversation: str, *, after: str | None = None) -> AsyncIterator[Event]:
+    async def follow(
+        self, conversation: str, *, after: str | None = None, until: Literal["idle"] | None = None
+    ) -> AsyncGenerator[Event, None]:
         """Everything that happens in a conversation, in order, until it is deleted.
 
         Lost lines are made good: nothing is missed and nothing comes twice. Where the log cannot go on from where
         one is, an event of type `snapshot` holds what replaces everything; `after=None` begins with one.
 
         Args:
+            conversation: its id, or a name that `conversation` knows it by.
             after: the cursor of the last event that was seen.
+            until: "idle" ends once nothing waits or runs in it; None never ends.
 
         Raises:
             NotFound: there is no such conversation.
             Unreachable: the server was away longer than this client's patience.
         """
+        if not conversation.startswith(PREFIX):
+            conversation = (await self.conversation(conversation)).id
+        idle = Idle(await self.get(conversation)) if until == "idle" else None
+        if idle is not None and idle.at(after):
+            return
         link = self._free_link(conversation)
         follower = Follower(link, conversation, after)
         link.watch(follower)
         try:
             while True:
                 event = await follower.next()
+                if idle is not None:
+                    idle.fold(event)
                 yield event
-                if event.type == "deleted":
+                if event.type == "deleted" or (idle is not None and idle.at(event.cursor)):
                     return
         finally:
             link.unwatch(follower)
@@ -275,11 +345,16 @@ class AsyncClient:
                 self._feeds.pop(progress.conversation, None)
 
     async def _stop(self, progress: Progress) -> None:
-        while not progress.turn and not progress.ended:
-            await progress.change()
+        await progress.accepted()
         if progress.failure is not None:
             raise progress.failure
         await self.cancel(progress.conversation, progress.turn)
+
+    async def _flush(self) -> None:
+        """Wait a little for the receipts of what was said last."""
+        waiting = [each for each, command in self._live.items() if command and not each.turn and not each.ended]
+        if waiting and not self._link.broken:
+            await asyncio.wait([asyncio.ensure_future(each.accepted()) for each in waiting], timeout=FLUSH)
 
     def _lost(self, progress: Progress) -> None:
         if progress not in self._finding:

@@ -61,6 +61,11 @@ class Progress:
         self._waiters.append(waiter)
         await waiter
 
+    async def accepted(self) -> None:
+        """Wait until the message was accepted or refused."""
+        while not self.turn and self.failure is None:
+            await self.change()
+
     def accept(self, receipt: Receipt) -> None:
         """The message was accepted."""
         self.receipt, self.turn, self.response = receipt, receipt.turn, receipt.response

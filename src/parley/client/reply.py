@@ -29,7 +29,7 @@ class Rewind(Struct, frozen=True):
 Change = Delta | Rewind | Notice
 
 
-class Reply:
+class AsyncReply:
     """The answer to a message, while it is written and after.
 
     It goes on whether anyone looks or not. ``async for delta in reply`` gives its text in pieces and may be left at
@@ -114,8 +114,7 @@ class Reply:
             Error: it was refused.
         """
         progress = self._progress
-        while not progress.turn and progress.failure is None:
-            await progress.change()
+        await progress.accepted()
         if not progress.turn and progress.failure is not None:
             raise progress.failure
 
@@ -180,10 +179,10 @@ class Reply:
                 yield change.text
         self._raise()
 
-    def __await__(self) -> Generator[None, None, "Reply"]:
+    def __await__(self) -> Generator[None, None, "AsyncReply"]:
         return self._whole().__await__()
 
-    async def __aenter__(self) -> "Reply":
+    async def __aenter__(self) -> "AsyncReply":
         return self
 
     async def __aexit__(
@@ -191,7 +190,7 @@ class Reply:
     ) -> None:
         """Leaving does not stop the reply."""
 
-    async def _whole(self) -> "Reply":
+    async def _whole(self) -> "AsyncReply":
         while not self.ended:
             await self._progress.change()
         self._raise()

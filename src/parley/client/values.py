@@ -11,6 +11,8 @@ from parley.core.turn import TERMINAL_STATUSES, Request, Status, TurnError, Usag
 
 Value = TypeVar("Value")
 Policy = Literal["enqueue", "reject", "interrupt"]
+# What may be said: a text, or messages with role and content.
+Said = str | list[dict[str, str]] | list[Message]
 
 
 class Conversation(Struct, frozen=True):
@@ -183,7 +185,7 @@ def read(data: bytes, kind: type[Value], *path: str) -> Value:
         raise ServerFault(f"The server says what this client does not understand: {error}.") from error
 
 
-def messages(said: str | list[dict[str, str]] | list[Message]) -> str | list[Message]:
+def messages(said: Said) -> str | list[Message]:
     """The input of a say: a text, or messages checked.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from parley.client.client import AsyncClient
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal.clean import clean
 from parley.client.terminal.screen import Notes
 from parley.client.terminal.session import Session
@@ -26,7 +26,7 @@ class Commands:
         session: Session,
         notes: Notes,
         *,
-        answer: Callable[[Reply], Awaitable[None]],
+        answer: Callable[[AsyncReply], Awaitable[None]],
         recall: Callable[[Snapshot], Awaitable[None]],
     ) -> None:
         self._client = client

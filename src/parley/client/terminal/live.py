@@ -6,7 +6,7 @@ from typing import Any, Literal
 from prompt_toolkit.input import Input
 
 from parley.client.errors import Error
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal.keys import watched
 from parley.client.terminal.screen import Screen
 from parley.client.terminal.show import footer, show
@@ -18,7 +18,7 @@ Outcome = Literal["over", "left", "given_up"]
 class Live:
     """Shows one reply until it is over or the person turns away from it."""
 
-    def __init__(self, reply: Reply, screen: Screen, keyboard: Input) -> None:
+    def __init__(self, reply: AsyncReply, screen: Screen, keyboard: Input) -> None:
         self._reply = reply
         self._screen = screen
         self._keyboard = keyboard

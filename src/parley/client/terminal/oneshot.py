@@ -10,7 +10,7 @@ import msgspec
 
 from parley.client.client import AsyncClient
 from parley.client.errors import model_error
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal.clean import clean
 from parley.client.terminal.options import Exit, Options
 from parley.client.terminal.screen import screen
@@ -83,7 +83,7 @@ async def ask(client: AsyncClient, session: Session, options: Options, *, drawn:
     return Exit.FAILED
 
 
-async def _text(reply: Reply, options: Options, *, drawn: bool) -> None:
+async def _text(reply: AsyncReply, options: Options, *, drawn: bool) -> None:
     shown = screen(drawn=drawn)
     try:
         await show(reply, shown)
@@ -91,7 +91,7 @@ async def _text(reply: Reply, options: Options, *, drawn: bool) -> None:
         shown.finish(footer(reply) if drawn and reply.ended and not options.quiet else "")
 
 
-async def _frames(client: AsyncClient, reply: Reply) -> None:
+async def _frames(client: AsyncClient, reply: AsyncReply) -> None:
     """Print the receipt and the frames of the turn, one a line, as they came."""
     await reply.accepted()
     receipt = reply.receipt
@@ -110,7 +110,7 @@ async def _frames(client: AsyncClient, reply: Reply) -> None:
     await _over(reply)
 
 
-async def _over(reply: Reply) -> None:
+async def _over(reply: AsyncReply) -> None:
     async for _ in reply.changes():
         pass
 

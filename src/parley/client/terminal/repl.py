@@ -15,7 +15,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from parley.client.client import AsyncClient
 from parley.client.errors import Error
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal import words
 from parley.client.terminal.clean import clean
 from parley.client.terminal.commands import Commands
@@ -130,7 +130,7 @@ class Repl:
         elif text := words.message(line).strip():
             await self._answer(await self._session.say(text))
 
-    async def _answer(self, reply: Reply) -> None:
+    async def _answer(self, reply: AsyncReply) -> None:
         """Show a reply to its end, or leave with it going on."""
         self._live = Live(reply, screen(drawn=self._drawn), self._keyboard)
         try:

@@ -49,7 +49,9 @@ async def _talk(options: Options) -> int:
     drawn = draws(sys.stdout, dict(os.environ), plain=options.plain) and not options.json
     person = sys.stdin.isatty() and sys.stdout.isatty()
     patience = PATIENCE_OF_A_PERSON if person else PATIENCE_OF_A_SCRIPT
-    async with AsyncClient(options.url, options.token, patience=patience) as client:
+    # By its name: a server that is not there is told of, and none is started.
+    url = Address(options.url, options.token).url
+    async with AsyncClient(url, options.token, patience=patience) as client:
         connecting = asyncio.create_task(client.connect())
         await asyncio.sleep(0)
         if options.question is None:

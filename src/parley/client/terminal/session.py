@@ -2,7 +2,7 @@
 
 from parley.client.client import AsyncClient
 from parley.client.errors import NotFound
-from parley.client.reply import Reply
+from parley.client.reply import AsyncReply
 from parley.client.terminal.memory import Memory
 from parley.client.values import Conversation, Snapshot, Turn
 from parley.core import ids
@@ -30,7 +30,7 @@ class Session:
         """Leave the conversation: the next message begins another."""
         self.conversation = ""
 
-    async def say(self, text: str, *, parent: str | None = None) -> Reply:
+    async def say(self, text: str, *, parent: str | None = None) -> AsyncReply:
         """Say something, in a new conversation if there is none yet."""
         if not self.conversation:
             title = " ".join(text.split())

@@ -3,7 +3,7 @@
 import asyncio
 
 from parley.client.progress import Notice
-from parley.client.reply import Delta, Reply, Rewind
+from parley.client.reply import AsyncReply, Delta, Rewind
 from parley.client.terminal.screen import Screen
 
 # Draws a second: as often as an eye needs, and a block that takes long to draw is drawn less often.
@@ -13,7 +13,7 @@ SHARE = 4
 SHORT = 0.1
 
 
-async def show(reply: Reply, screen: Screen) -> None:
+async def show(reply: AsyncReply, screen: Screen) -> None:
     """Show a reply until it is over; the screen is not finished yet then.
 
     Raises:
@@ -58,7 +58,7 @@ def notice(happened: Notice, screen: Screen) -> None:
             pass  # the text goes on, that says it
 
 
-def footer(reply: Reply) -> str:
+def footer(reply: AsyncReply) -> str:
     """The line under an answer: tokens, speed, time to the first text."""
     parts: list[str] = []
     if reply.status == "cancelled":
