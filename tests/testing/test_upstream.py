@@ -244,6 +244,11 @@ def test_given_answers_to_given_words() -> None:
                 assert body["choices"][0]["message"]["content"] == answer
             _, body = await post(upstream, user("France"), assistant("Par"), continue_final_message=True)
             assert body["choices"][0]["message"]["content"] == "is"
+            upstream.answer("weather", "say 2 tag=sunny")
+            parts = [{"type": "text", "text": "The weather?"}, {"type": "image_url"}]
+            for message in (user("How is the weather?"), {"role": "user", "content": parts}):
+                _, body = await post(upstream, message)
+                assert body["choices"][0]["message"]["content"] == "sunny:0000 sunny:0001 "
             _, body = await post(upstream, user("Spain"))
             assert body["choices"][0]["message"]["content"] == "You said: Spain (1 messages)"
 

@@ -1,5 +1,6 @@
 """What is said: a message, its role, and the transcript a model is given to answer."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -15,13 +16,35 @@ class Call(Struct, frozen=True):
     arguments: str
 
 
+class Image(Struct, frozen=True, omit_defaults=True):
+    """An image, for models that can see: a ``data:`` URL, so that nobody has to fetch it, and how closely to look."""
+
+    url: str
+    detail: str = "auto"
+
+
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One message: who speaks, and the text. The assistant may call functions; `tool` answers the call of that id."""
+    """One message: who speaks, and the text. The assistant may call functions; `tool` answers the call of that id.
+
+    Images stand behind the text.
+    """
 
     role: Role
     content: str
     calls: tuple[Call, ...] = ()
     call: str = ""
+    images: tuple[Image, ...] = ()
+
+
+def unasked(messages: Iterable[Message]) -> list[str]:
+    """The ids of calls that are answered here without having been made before, in order."""
+    made: set[str] = set()
+    found = []
+    for message in messages:
+        if message.role == "tool" and message.call not in made:
+            found.append(message.call)
+        made.update(call.id for call in message.calls)
+    return found
 
 
 class Parameters(Struct, frozen=True, omit_defaults=True):

@@ -15,6 +15,8 @@ MESSAGE_TOKENS = 4
 # Bytes a token: about right for English; other scripts and small vocabularies take more tokens for their bytes.
 TOKEN_BYTES = 4
 OTHER_TOKEN_BYTES = 2
+# An image of about 1000 by 750 pixels, in the models that say how they count.
+IMAGE_TOKENS = 1_000
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +50,8 @@ def estimate(message: Message) -> int:
     text = message.content + "".join(call.name + call.arguments for call in message.calls)
     plain = len(text.encode("ascii", "ignore"))
     other = len(text.encode()) - plain
-    return MESSAGE_TOKENS + math.ceil(plain / TOKEN_BYTES + other / OTHER_TOKEN_BYTES)
+    images = IMAGE_TOKENS * len(message.images)
+    return MESSAGE_TOKENS + images + math.ceil(plain / TOKEN_BYTES + other / OTHER_TOKEN_BYTES)
 
 
 def reach(window: Window) -> tuple[int, int]:

@@ -24,8 +24,17 @@ def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             _call(made, message, {name for name, at in answers.items() if at > place}, called)
         else:
             role = "system" if message.role == "developer" else message.role
-            made.append({"role": role, "content": message.content})
+            made.append({"role": role, "content": _parts(message) if message.images else message.content})
     return made
+
+
+def _parts(message: Message) -> list[dict[str, Any]]:
+    """A message with images, in parts: the text first."""
+    text = [{"type": "text", "text": message.content}] if message.content else []
+    images = [
+        {"type": "image_url", "image_url": {"url": image.url, "detail": image.detail}} for image in message.images
+    ]
+    return [*text, *images]
 
 
 def _call(made: list[dict[str, Any]], message: Message, answered: set[str], called: set[str]) -> None:

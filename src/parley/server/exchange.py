@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from parley.core import ids
+from parley.core.blocks import answer_messages, input_messages
 from parley.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, ParleyError, TooLarge, Unavailable
-from parley.core.message import Message
+from parley.core.message import Message, unasked
 from parley.core.turn import TERMINAL_STATUSES, Private, Request
 from parley.server.auth import Principal
-from parley.server.lookup import Lookup
+from parley.server.lookup import MOST_TURNS, Lookup
 from parley.server.parts import Parts
 from parley.wire.openai.requests import Conversing
 from parley.wire.openai.said import Reference, Spoken
@@ -114,9 +115,9 @@ class Exchange:
         for param, message in messages:
             if message.role != "user" and not who.privileged:
                 raise Forbidden("role_not_allowed", "A session speaks as user only.", param=param)
-            if len(message.content.encode()) > most:
+            if len(message.content.encode()) + sum(len(image.url) for image in message.images) > most:
                 raise TooLarge("message_too_large", f"A message may have {most} bytes at most.", param=param)
-            if message.content.strip() or message.calls or message.role == "tool":
+            if message.content.strip() or message.calls or message.images or message.role == "tool":
                 kept.append(message)
             elif message.role == "user":
                 raise InvalidRequest("empty_message", "The message is empty.", param=param)
@@ -142,6 +143,34 @@ class Exchange:
             raise InvalidRequest("empty_message", "There is no message.", param=param)
         return messages
 
+    async def require_calls(self, who: Principal, behind: Conversing, spoken: Sequence[Spoken]) -> None:
+        """Refuse an answer to a call that was not made: neither in what is said, nor in what it goes on behind.
+
+        Raises:
+            ParleyError: among others `call_not_found`.
+        """
+        if not unasked(each.message for each in spoken if isinstance(each.message, Message)):
+            return
+        missing = unasked(await self.messages(who, spoken))
+        conversation, last = await self.place(who, behind) if missing else ("", "")
+        for most in (1, MOST_TURNS):  # as a rule the calls are in the newest turn
+            turns = await self._lookup.turns(conversation, last, most)
+            before = [message for turn in turns for message in (*input_messages(turn), *answer_messages(turn))]
+            made = {call.id for message in before for call in message.calls}
+            missing = [call for call in missing if call not in made]
+            if not missing or any(turn.status not in TERMINAL_STATUSES for turn in turns):
+                return  # all were made, or may yet be
+        message = f"There is no function call with the call_id {missing[0]!r}."
+        raise InvalidRequest("call_not_found", message, param="input")
+
+    async def place(self, who: Principal, behind: Conversing) -> tuple[str, str]:
+        """The conversation and the turn that something goes on behind; empty where there is none.
+
+        Raises:
+            NotFound, InvalidRequest.
+        """
+        return await self._lookup.place(who, behind)
+
     def _choose(self, name: str) -> tuple[str, str]:
         """The model and the assistant that a name stands for; one of them is empty."""
         assistants = {choice.name for choice in self._config.assistants}
@@ -159,12 +188,7 @@ class Exchange:
         self, who: Principal, behind: Conversing, request: Request, private: Private
     ) -> Accepted:
         """Post a turn in a conversation of its own, behind a copy of what it goes on behind."""
-        source, last = "", ""
-        if behind.conversation_id is not None:
-            source = await self._lookup.conversation(who, behind.conversation_id)
-            last = (await self._conversations.snapshot(source, turns=0)).head
-        elif behind.previous_response_id is not None:
-            source, last = await self._lookup.previous(who, behind.previous_response_id)
+        source, last = await self.place(who, behind)
         conversation = await self._service.begin(who, secrets.token_bytes(16), ttl=self.unstored_seconds)
         accepted = Accepted(who, conversation, ids.turn_id(conversation, "unstored"), False)
         try:

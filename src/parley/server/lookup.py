@@ -104,17 +104,29 @@ class Lookup:
         Raises:
             NotFound, InvalidRequest.
         """
+        turns = await self.turns(*await self.place(who, behind))
+        return [message for turn in turns for message in (*input_messages(turn), *answer_messages(turn))]
+
+    async def place(self, who: Principal, behind: Conversing) -> tuple[str, str]:
+        """The conversation and the turn that something goes on behind; empty where there is none.
+
+        Raises:
+            NotFound, InvalidRequest.
+        """
         if behind.conversation_id is not None:
             conversation = await self.conversation(who, behind.conversation_id)
-            last = (await self._conversations.snapshot(conversation, turns=0)).head
-        elif behind.previous_response_id is not None:
-            conversation, last = await self.previous(who, behind.previous_response_id)
-        else:
+            return conversation, (await self._conversations.snapshot(conversation, turns=0)).head
+        if behind.previous_response_id is not None:
+            return await self.previous(who, behind.previous_response_id)
+        return "", ""
+
+    async def turns(self, conversation: str, last: str, most: int = MOST_TURNS) -> list[Turn]:
+        """A turn and those that lead to it, oldest first; the nearest ones, at most so many."""
+        if not last:
             return []
-        found = await self._conversations.turn(conversation, last) if last else None
-        path = await self._conversations.path(conversation, last, turns=MOST_TURNS) if last else []
-        turns = [turn for turn, _ in [*path, *filter(None, [found])]]
-        return [message for turn in turns for message in (*input_messages(turn), *answer_messages(turn))]
+        found = await self._conversations.turn(conversation, last)
+        path = await self._conversations.path(conversation, last, turns=most - 1)
+        return [turn for turn, _ in [*path, *filter(None, [found])]]
 
     async def previous(self, who: Principal, response: str) -> tuple[str, str]:
         """The conversation and the turn of a response that something goes on behind.

@@ -66,7 +66,7 @@ class ScriptedUpstream:
         prefill: how it takes a trailing assistant message: continues it (llama), only with vLLM's two fields (vllm),
             only with ``prefix: true`` (prefix), takes it for a message like any other (ignore), or answers 400.
         models: the names at ``/v1/models``; a request for another one is answered with 404.
-        answers: what to say to a message that contains one of these words, in whatever case.
+        answers: what to say to a message that contains one of these words, in whatever case; a script is followed.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ScriptedUpstream:
         if self._models and body.get("model") not in self._models:
             raise refuse(404, f"The model `{body.get('model')}` does not exist", code="model_not_found")
         partial = self._partial(messages, body)
-        users = [str(each.get("content") or "") for each in messages if each.get("role") == "user"]
+        users = [text_of(each.get("content")) for each in messages if each.get("role") == "user"]
         script, tokens, run, failing = self._plan(
             users[-1] if users else "", partial, len(messages) - (partial is not None)
         )
@@ -203,7 +203,7 @@ class ScriptedUpstream:
             raise refuse(400, "Assistant response prefill is not supported")
         if messages[-1].get("role") == "tool":
             script = msgspec.structs.replace(script, calls=0)
-        usage = sum(len(str(each.get("content") or "").split()) for each in messages)
+        usage = sum(len(text_of(each.get("content")).split()) for each in messages)
         streaming = bool(body.get("stream")) and not script.document
         options = body.get("stream_options") or {}
         model = str(body.get("model") or "scripted")
@@ -250,13 +250,16 @@ class ScriptedUpstream:
 
     def _plan(self, question: str, partial: str | None, count: int) -> tuple[Script, list[str], int, bool]:
         """What to say: the script, its tokens from the partial answer on, the number of the run, whether to fail."""
+        said = None
         try:
-            script = parse_script(question)
+            if (script := parse_script(question)) is None and (said := self._answer_to(question)) is not None:
+                script = parse_script(said)
         except BadScript as error:
             raise refuse(400, f"bad script: {error}") from None
         run, failing = 1, False
         if script is None:
-            script, tokens = Script(0), self._unscripted(question, count, partial or "")
+            script = Script(0)
+            tokens = default_reply(question, count, partial or "") if said is None else spoken(said, partial or "")
         else:
             self._runs[question] += 1
             run = self._runs[question]
@@ -272,9 +275,8 @@ class ScriptedUpstream:
             self.stats.continued += 1
         return script, tokens, run, failing
 
-    def _unscripted(self, question: str, count: int, partial: str) -> list[str] | None:
-        answer = next((answer for word, answer in self._answers.items() if word in question.lower()), None)
-        return default_reply(question, count, partial) if answer is None else spoken(answer, partial)
+    def _answer_to(self, question: str) -> str | None:
+        return next((answer for word, answer in self._answers.items() if word in question.lower()), None)
 
     async def _speak(self, request: web.Request, speech: Speech) -> web.StreamResponse:
         script = speech.script
@@ -343,6 +345,13 @@ REFUSALS: dict[int, Callable[..., web.HTTPException]] = {
 }
 
 
+def text_of(content: Any) -> str:
+    """The text of a message, or of its parts."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if part.get("type") == "text")
+    return str(content or "")
+
+
 def default_reply(question: str, count: int, partial: str) -> list[str] | None:
     """The tokens of the answer to a message without a script that follow a partial answer; None: it is not ours."""
     return spoken(f"You said: {question} ({count} messages)", partial)
@@ -382,7 +391,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prefill", choices=PREFILLS, default="llama")
     parser.add_argument("--model", action="append", default=[], help="a name to serve; may be given again")
     parser.add_argument(
-        "--answer", action="append", default=[], metavar="WORD=TEXT", help="what to say to messages with that word"
+        "--answer",
+        action="append",
+        default=[],
+        metavar="WORD=TEXT",
+        help="what to say to messages with that word; a script is followed",
     )
     chosen = parser.parse_args(arguments)
     upstream = ScriptedUpstream(

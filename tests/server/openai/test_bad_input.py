@@ -13,6 +13,7 @@ from parley.server.lookup import Lookup
 from tests.server.shared import Answer, Shared, shared
 
 ORIGIN = "https://app.example"
+IMAGE = "data:image/png;base64,iVBORw0K"
 RESPONSES, CHAT, CONVERSATIONS = "/v1/responses", "/v1/chat/completions", "/v1/conversations"
 ITEMS = "/v1/conversations/{conversation}/items"
 COMPACT, COUNT = "/v1/responses/compact", "/v1/responses/input_tokens"
@@ -109,15 +110,27 @@ BODIES: list[tuple[str, bytes, int, str, str | None]] = [
     (RESPONSES, part(type="input_text"), 400, "missing_parameter", "input[0].content[0].text"),
     (RESPONSES, part(type="input_text", text=1), 400, "invalid_value", "input[0].content[0].text"),
     (RESPONSES, part(type="input_image", image_url="http://169.254.169.254/"), 400, "unsupported_content",
-     "input[0].content[0].type"),
+     "input[0].content[0].image_url"),
     (RESPONSES, part(type="input_image", image_url="file:///etc/passwd"), 400, "unsupported_content",
-     "input[0].content[0].type"),
+     "input[0].content[0].image_url"),
+    (RESPONSES, part(type="input_image", image_url="data:text/html;base64,YQ=="), 400, "unsupported_content",
+     "input[0].content[0].image_url"),
+    (RESPONSES, part(type="input_image", file_id="file-1"), 400, "unsupported_content",
+     "input[0].content[0].image_url"),
+    (RESPONSES, part(type="input_image", image_url=IMAGE, detail="closely"), 400, "invalid_value",
+     "input[0].content[0].detail"),
+    (RESPONSES, part(type="input_image", image_url=IMAGE + "A" * 256 * K), 413, "message_too_large",
+     "input[0].content"),
+    (RESPONSES, item(role="assistant", content=[{"type": "input_image", "image_url": IMAGE}]), 400,
+     "unsupported_content", "input[0].content[0].type"),
     (RESPONSES, part(type="input_file", file_url="gopher://x/"), 400, "unsupported_content",
      "input[0].content[0].type"),
     (RESPONSES, ask(input=[{"type": "function_call_output", "output": "x"}]), 400, "missing_parameter",
      "input[0].call_id"),
     (RESPONSES, ask(input=[{"type": "function_call_output", "call_id": "c", "output": 5}]), 400, "invalid_value",
      "input[0].output"),
+    (RESPONSES, ask(input=[{"type": "function_call_output", "call_id": "c", "output": "x"}]), 400, "call_not_found",
+     "input"),
     (RESPONSES, ask(input=[{"type": "function_call", "call_id": "c", "name": "f"}]), 400, "missing_parameter",
      "input[0].arguments"),
     (RESPONSES, ask(input=[{"type": "item_reference", "id": "msg_x"}]), 400, "item_not_found", "input[0].id"),
@@ -199,7 +212,9 @@ BODIES: list[tuple[str, bytes, int, str, str | None]] = [
     (CHAT, message(role="tool"), 400, "missing_parameter", "messages[0].tool_call_id"),
     (CHAT, message(role="assistant", tool_calls=[{}]), 400, "missing_parameter", "messages[0].tool_calls[0].id"),
     (CHAT, message(content=[{"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}}]), 400,
-     "unsupported_content", "messages[0].content[0].type"),
+     "unsupported_content", "messages[0].content[0].image_url.url"),
+    (CHAT, message(content=[{"type": "image_url", "image_url": "http://169.254.169.254/"}]), 400,
+     "invalid_value", "messages[0].content[0].image_url"),
     (CHAT, chat(model="other"), 404, "model_not_found", "model"),
     (CHAT, chat(n=2), 400, "unsupported_parameter", "n"),
     (CHAT, chat(n=0), 400, "invalid_value", "n"),

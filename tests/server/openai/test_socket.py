@@ -18,6 +18,8 @@ from tests.wire.openai.shapes import check_event
 SOON = 20.0
 WHOLE = "".join(f"t:{at:04d} " for at in range(60))
 SLOW: dict[str, Any] = {"model": "model", "input": "say 60 delay=0.03"}
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": None}
+ORPHAN = [{"type": "function_call_output", "call_id": "call_x", "output": "blue"}]
 ENDINGS = {"response.completed", "response.incomplete", "response.failed", "error"}
 
 
@@ -70,6 +72,20 @@ def test_the_events_are_those_of_a_stream() -> None:
             response = events[0].response.id
             replayed = [event async for event in await it.client.responses.retrieve(response, stream=True)]
             assert [each.to_dict() for each in replayed] == [each.to_dict() for each in events]
+
+    run(main())
+
+
+def test_calls_are_answered_on_the_socket() -> None:
+    """Also those of a response that is not stored."""
+
+    async def main() -> None:
+        async with office() as it, it.client.responses.connect() as connection:
+            made = await ask(connection, input="say 0 calls=1 tag=look", tools=[LOOK], store=False)
+            output = {"type": "function_call_output", "call_id": made.output[0].call_id, "output": "blue"}
+            after = await ask(connection, input=[output], previous_response_id=made.id, tools=[LOOK], store=False)
+            assert after.status == "completed"
+            assert [role for role, _ in asked(it)] == ["user", "assistant", "tool"]
 
     run(main())
 
@@ -151,7 +167,9 @@ def test_what_is_not_stored_is_gone_on_behind_on_its_socket_only() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("failure", [{"model": "nobody"}, {"input": "say 1 status=400"}, {"temperature": "hot"}])
+@pytest.mark.parametrize(
+    "failure", [{"model": "nobody"}, {"input": "say 1 status=400"}, {"temperature": "hot"}, {"input": ORPHAN}]
+)
 def test_a_continuation_that_fails_takes_its_parent_along(failure: dict[str, Any]) -> None:
     async def main() -> None:
         async with office() as it, it.client.responses.connect() as connection:

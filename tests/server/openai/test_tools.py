@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import openai
+import pytest
+
 from parley.client.client import AsyncClient
 from tests.server.openai.harness import Office, office
 from tests.store.harness import run
@@ -94,6 +97,60 @@ def test_a_stateless_client_sends_its_calls_back() -> None:
             assert after.output_text == "look:0000 "
             assert [each["role"] for each in asked(it)["messages"]] == ["user", "assistant", "tool"]
             assert asked(it)["messages"][1]["content"] == "look:0000 "
+
+    run(main())
+
+
+def test_an_answer_needs_its_call() -> None:
+    async def main() -> None:
+        async with office() as it:
+            create = it.client.responses.create
+            made = await create(model="model", input="say 0 calls=2 tag=look", tools=[TOOL])
+            calls = [call.call_id for call in made.output]
+            output = {"type": "function_call_output", "output": "blue"}
+            first = await create(
+                model="model", input=[{**output, "call_id": calls[0]}], previous_response_id=made.id, tools=[TOOL]
+            )
+            # Its call is not in the newest turn.
+            later = [{**output, "call_id": calls[1]}, {"role": "user", "content": "hello"}]
+            for behind in ({"previous_response_id": first.id}, {"conversation": "conv_" + first.id[5:39]}):
+                after = await create(model="model", input=later, store=False, **behind)
+                assert after.status == "completed"
+            started = it.upstream.stats.started
+            for said in (
+                [{**output, "call_id": "call_x"}],
+                [{**output, "call_id": calls[0]}, made.output[0].to_dict()],
+            ):
+                with pytest.raises(openai.BadRequestError) as refused:
+                    await create(model="model", input=said)
+                assert (refused.value.code, refused.value.param) == ("call_not_found", "input")
+            with pytest.raises(openai.BadRequestError, match="call_x"):
+                await create(model="model", input=[{**output, "call_id": "call_x"}], previous_response_id=first.id)
+            assert it.upstream.stats.started == started
+
+    run(main())
+
+
+def test_an_answer_may_precede_the_end_of_its_call() -> None:
+    """A client that streams has the call before its response is over, and answers at once."""
+
+    async def main() -> None:
+        async with office() as it:
+            asked = {"model": "model", "tools": [TOOL]}
+            stream = await it.client.responses.create(
+                input="say 0 calls=1 tag=look hang=0 times=1", stream=True, **asked
+            )
+            events = [await anext(stream), await anext(stream)]
+            response = events[0].response.id
+            output = {"type": "function_call_output", "call_id": "call_x", "output": "blue"}
+            behind = await it.client.responses.create(
+                input=[output, {"role": "user", "content": "hello"}],
+                previous_response_id=response,
+                background=True,
+                **asked,
+            )
+            assert behind.status == "queued"
+            await stream.close()
 
     run(main())
 

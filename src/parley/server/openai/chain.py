@@ -20,6 +20,7 @@ from parley.server.auth import Principal
 from parley.server.exchange import Accepted, Exchange
 from parley.server.parts import Parts
 from parley.wire.openai import said
+from parley.wire.openai.requests import Conversing
 from parley.wire.openai.response import Subject
 from parley.wire.openai.said import Spoken
 from parley.wire.openai.socket import CreateOnSocket, Warm, warm_subject
@@ -116,12 +117,17 @@ class Chain(Exchange):
         for conversation in list(self._conversations_held):
             await self._release(conversation)
 
+    async def place(self, who: Principal, behind: Conversing) -> tuple[str, str]:
+        held = self._held.get(behind.previous_response_id or "")
+        return (held.conversation, held.turn) if held is not None else await super().place(who, behind)
+
     async def _release(self, conversation: str) -> None:
         self._conversations_held.discard(conversation)
         await self.release(Accepted(self._who, conversation, "", False))
 
     async def _post(self, body: CreateOnSocket) -> Accepted:
         spoken, behind, held = self._behind(body)
+        await self.require_calls(self._who, behind, spoken)
         private = self._private(body, behind)
         stored = body.store is not False
         if held is not None:

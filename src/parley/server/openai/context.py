@@ -117,7 +117,8 @@ class Context(Endpoints):
 def told(message: Message) -> str:
     """A message as part of a text."""
     calls = "".join(f"\n(calls {call.name} with {call.arguments})" for call in message.calls)
-    return f"{message.role}: {message.content}{calls}"
+    images = "\n(shows an image)" * len(message.images)
+    return f"{message.role}: {message.content}{images}{calls}"
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -35,6 +35,7 @@ class Responses(Endpoints):
         body = await self.body(request, CreateResponse)
         body.check()
         spoken = said.items(body.input if isinstance(body.input, str | list) else "")
+        await self.exchange.require_calls(who, body, spoken)
         accepted = await self.exchange.accept(
             who,
             body,

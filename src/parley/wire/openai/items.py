@@ -86,14 +86,17 @@ def input_item(message: Message, response: str, number: int) -> dict[str, Any]:
             "name": call.name,
             "arguments": call.arguments,
         }
-    assistant = message.role == "assistant"
-    content = text_part(message.content) if assistant else {"type": "input_text", "text": message.content}
+    if message.role == "assistant":
+        content = [text_part(message.content)]
+    else:
+        content = [{"type": "input_text", "text": message.content}] if message.content or not message.images else []
+        content += [{"type": "input_image", "image_url": each.url, "detail": each.detail} for each in message.images]
     return {
         "id": item_id("message", response, number),
         "type": "message",
         "status": "completed",
         "role": message.role,
-        "content": [content],
+        "content": content,
     }
 
 

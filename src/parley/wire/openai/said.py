@@ -1,22 +1,27 @@
 """What clients say, as messages: Responses' input items and chat completions' messages, strictly read.
 
-Each message is one item later on, so an assistant's message with calls becomes several. Text parts are joined;
-images and files are refused, and nothing that a message points at is ever fetched.
+Each message is one item later on, so an assistant's message with calls becomes several. Text parts are joined. Users
+show images as ``data:`` URLs; files are refused, and nothing that a message points at is ever fetched, by the model's
+server neither.
 """
 
 import base64
+import re
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
 from parley.core.errors import InvalidRequest
-from parley.core.message import Call, Message
+from parley.core.message import Call, Image, Message
 from parley.wire import strict_json
 
 T = TypeVar("T")
+Detail = Literal["auto", "low", "high", "original"]
 
 SUMMARY = "This is a summary of what was said before:\n\n"
 TEXT_PARTS = frozenset({"input_text", "output_text", "text", "summary_text", "refusal"})
+IMAGE_PARTS = frozenset({"input_image", "image_url"})
+IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE)
 
 
 class Reference(Struct, frozen=True):
@@ -84,6 +89,20 @@ class _Part(Struct, frozen=True):
     refusal: str | None = None
 
 
+class _ImagePart(Struct, frozen=True):
+    image_url: str | None = None
+    detail: Detail | None = None
+
+
+class _Shown(Struct, frozen=True):
+    url: str
+    detail: Detail | None = None
+
+
+class _ChatImagePart(Struct, frozen=True):
+    image_url: _Shown
+
+
 def read(value: Any, kind: type[T], param: str) -> T:
     """`strict_json.convert`, for a value that stands in the field `param`."""
     try:
@@ -118,17 +137,18 @@ def chat(messages: list[Any]) -> list[Spoken]:
     for number, each in enumerate(messages):
         param = f"messages[{number}]"
         message = read(each, _ChatMessage, param)
-        text = content(message.content, f"{param}.content") if message.content is not None else ""
+        place = f"{param}.content"
+        text, images = parts(message.content, place, message.role) if message.content is not None else ("", ())
         if message.role == "tool":
             if message.tool_call_id is None:
                 raise _missing(f"{param}.tool_call_id")
-            found.append(Spoken(f"{param}.content", Message("tool", text, call=message.tool_call_id)))
+            found.append(Spoken(place, Message("tool", text, call=message.tool_call_id)))
             continue
         calls = message.tool_calls or [] if message.role == "assistant" else []
         if message.content is None and not calls:
-            raise _missing(f"{param}.content")
+            raise _missing(place)
         if text or not calls:
-            found.append(Spoken(f"{param}.content", Message(message.role, text)))
+            found.append(Spoken(place, Message(message.role, text, images=images)))
         for each_call in calls:
             call = Call(each_call.id, each_call.function.name, each_call.function.arguments)
             found.append(Spoken(f"{param}.tool_calls", Message("assistant", "", (call,))))
@@ -141,22 +161,49 @@ def content(given: Any, param: str) -> str:
     Raises:
         InvalidRequest: among others `unsupported_content`.
     """
+    return parts(given, param)[0]
+
+
+def parts(given: Any, param: str, role: str = "") -> tuple[str, tuple[Image, ...]]:
+    """The text and the images of what someone in that role says.
+
+    Raises:
+        InvalidRequest: among others `unsupported_content`.
+    """
     if isinstance(given, str):
-        return given
+        return given, ()
     if not isinstance(given, list):
         raise InvalidRequest("invalid_value", f"`{param}` must be a text or a list of parts.", param=param)
     texts: list[str] = []
+    images: list[Image] = []
     for number, each in enumerate(given):
         place = f"{param}[{number}]"
         part = read(each, _Part, place)
+        if part.type in IMAGE_PARTS and role == "user":
+            images.append(_image(each, part.type, place))
+            continue
         if part.type not in TEXT_PARTS:
-            message = f"Parts of type {part.type[:50]!r} are not supported: only text is."
+            message = f"Parts of type {part.type[:50]!r} are not supported here: text is, and what a user shows."
             raise InvalidRequest("unsupported_content", message, param=f"{place}.type")
         text = part.refusal if part.type == "refusal" else part.text
         if text is None:
             raise _missing(f"{place}.{'refusal' if part.type == 'refusal' else 'text'}")
         texts.append(text)
-    return "\n".join(texts)
+    return "\n".join(texts), tuple(images)
+
+
+def _image(value: Any, kind: str, place: str) -> Image:
+    """An image as Responses (`input_image`) or chat completions (`image_url`) show one."""
+    if kind == "image_url":
+        shown = read(value, _ChatImagePart, place).image_url
+        url, detail, param = shown.url, shown.detail, f"{place}.image_url.url"
+    else:
+        part = read(value, _ImagePart, place)
+        url, detail, param = part.image_url or "", part.detail, f"{place}.image_url"
+    if IMAGE.fullmatch(url) is None:
+        message = "An image is a `data:` URL of a PNG, JPEG, GIF or WebP in base64: nothing is fetched."
+        raise InvalidRequest("unsupported_content", message, param=param)
+    return Image(url, detail or "auto")
 
 
 def _item(value: Any, param: str) -> list[Spoken]:
@@ -165,7 +212,8 @@ def _item(value: Any, param: str) -> list[Spoken]:
         case "message":
             message = read(value, _MessageItem, param)
             place = f"{param}.content"
-            return [Spoken(place, Message(message.role, content(message.content, place)))]
+            text, images = parts(message.content, place, message.role)
+            return [Spoken(place, Message(message.role, text, images=images))]
         case "function_call":
             call = read(value, _CallItem, param)
             said = Message("assistant", "", (Call(call.call_id, call.name, call.arguments),))
