@@ -100,16 +100,16 @@ class Load:
     async def run(self) -> Told:
         """Say everything, and wait for all replies."""
         if self._upstream is not None:
-            await _schedule(self._upstream)  # begins to count anew
+            await schedule(self._upstream)  # begins to count anew
         began = time.monotonic()
         step = self._plan.spread / max(1, len(self.drivers))
         await asyncio.gather(*(self._converse(driver, at * step) for at, driver in enumerate(self.drivers)))
         self._told.wall = time.monotonic() - began
         if self._upstream is not None:
-            schedule = await _schedule(self._upstream)
-            self._told.upstream_late = schedule["late_ms"]
+            served = await schedule(self._upstream)
+            self._told.upstream_late = served["late_ms"]
             for tag, reply in self._replies.items():
-                self._told.lag.add_all(reply.lags(schedule["began"][tag]))
+                self._told.lag.add_all(reply.lags(served["began"][tag]))
         return self._told
 
     def close(self) -> None:
@@ -160,7 +160,8 @@ class Load:
             self._told.errors.append(str(error))
 
 
-async def _schedule(upstream: Origin) -> Any:
+async def schedule(upstream: Origin) -> Any:
+    """What the upstream did since it was last asked: when it began with each tag, how late its tokens were."""
     http = await Connection.open(upstream)
     try:
         return await http.json("GET", "/schedule")

@@ -122,3 +122,10 @@ class Meter:
             sizes["rss_mb"] = round(sizes["rss_mb"] + held.rss / 1e6, 2)
             sizes["pss_mb"] = round(sizes["pss_mb"] + held.pss / 1e6, 2)
         return total
+
+    def since_start(self) -> dict[str, float]:
+        """CPU seconds since the processes began, by part."""
+        total: dict[str, float] = {}
+        for pid, name in self.pids.items():
+            total[name] = round(total.get(name, 0.0) + cpu(pid), 3)
+        return total
