@@ -8,6 +8,8 @@ import pytest
 from parley.server.page import FOLDER
 from tests.server.shared import Shared, shared
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Shared]:
@@ -15,8 +17,19 @@ def server() -> Iterator[Shared]:
         yield made
 
 
+def test_a_program_is_told_what_clients_of_ollama_look_for(server: Shared) -> None:
+    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        answer = server.request("GET", "/", headers=accept)
+        assert (answer.status, answer.body) == (200, b"Ollama is running")
+        assert (answer.headers["content-type"], answer.headers["vary"]) == ("text/plain; charset=utf-8", "accept")
+        answer = server.request("HEAD", "/", headers=accept)
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "17")
+    assert server.request("GET", f"/c/conv_00{'0' * 32}").headers["content-type"].startswith("text/html")
+
+
 def test_the_page(server: Shared) -> None:
-    answer = server.request("GET", "/")
+    answer = server.request("GET", "/", headers=BROWSER)
+    assert answer.headers["vary"] == "accept-encoding, accept"
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.body == (FOLDER / "index.html").read_bytes()
 
@@ -64,7 +77,7 @@ def test_who_takes_gzip_gets_it(server: Shared) -> None:
 
 
 def test_head_has_no_body(server: Shared) -> None:
-    answer = server.request("HEAD", "/")
+    answer = server.request("HEAD", "/", headers=BROWSER)
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["content-length"]) == (FOLDER / "index.html").stat().st_size
 

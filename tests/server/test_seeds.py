@@ -933,7 +933,7 @@ def test_b40_the_clients_own_way() -> None:
             shown = await t.said(token)
             assert [line[:5] == "Human" for line in shown] == [True, False]
             for path in ("/", f"/chat/{token}"):
-                async with t.home.http.get(t.home.served[0].url + path) as page:
+                async with t.home.http.get(t.home.served[0].url + path, headers={"Accept": "text/html"}) as page:
                     assert page.status == 200
                     assert page.headers["content-type"].startswith("text/html")
 

@@ -2,7 +2,7 @@
 
 Adds to the table of core.errors what only HTTP knows:
 
-    NotAcceptable 406 · Timeout 408 · HttpError (405, 414, 426, 431 …, by number)
+    MethodNotAllowed 405 · NotAcceptable 406 · Timeout 408 · HttpError (414, 426, 431 …, by number)
 """
 
 import logging
@@ -29,6 +29,10 @@ CODES = {
     426: ("upgrade_required", "This is a WebSocket."),
     431: ("headers_too_large", "The headers are too large."),
 }
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
 
 
 class NotAcceptable(InvalidRequest):

@@ -46,15 +46,14 @@ def failure(error: TurnError) -> ParleyError:
             return UpstreamFailed(error.code, error.message)
 
 
-async def check_beginning(live: Live) -> AsyncIterator[Event | None]:
-    """The events of a response, read up to the first that says something of the answer, or up to a silence.
+async def check_beginning(live: Live, events: AsyncIterator[Event | None]) -> AsyncIterator[Event | None]:
+    """Its events, read up to the first that says something of the answer, or up to a silence.
 
     So that a model that fails at once can be told by the status of the response.
 
     Raises:
         ParleyError.
     """
-    events = live.events()
     head: list[Event | None] = []
     async for event in events:
         head.append(event)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from parley.server.auth import cookie_name
@@ -31,6 +31,8 @@ TYPES = {
 COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".webmanifest")
 # As long as a session can live.
 COOKIE_SECONDS = 7 * 86_400
+# What Ollama says here, and its clients look for.
+RUNNING = "Ollama is running"
 
 
 class Asset:
@@ -69,6 +71,13 @@ def routes(parts: Parts) -> list[BaseRoute]:
     """The page is open to everyone: it holds nothing, and asks for what it shows as its user."""
     found = dict(assets(FOLDER))
 
+    async def root(request: Request) -> Response:
+        """The page for browsers; a program that asks for no page is told what its clients of Ollama look for."""
+        wants_page = "text/html" in request.headers.get("accept", "") or "token" in request.query_params
+        response = await index(request) if wants_page else PlainTextResponse(RUNNING)
+        response.headers.add_vary_header("accept")
+        return response
+
     async def index(request: Request) -> Response:
         token = request.query_params.get("token")
         if token is not None:
@@ -93,5 +102,5 @@ def routes(parts: Parts) -> list[BaseRoute]:
         return asset.respond(request)
 
     # A conversation's address, and the link that the seed's pages know a session by: the page reads what is behind.
-    table = {"/": index, "/c/{id}": index, "/chat/{token}": index, "/static/{path:path}": static}
+    table = {"/": root, "/c/{id}": index, "/chat/{token}": index, "/static/{path:path}": static}
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]

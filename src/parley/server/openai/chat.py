@@ -73,7 +73,7 @@ class Chat(Endpoints):
 
         try:
             await live.open()
-            events = await check_beginning(live)
+            events = await check_beginning(live, live.events())
         except ParleyError as error:
             await leave()
             raise given_up(accepted, error) from None

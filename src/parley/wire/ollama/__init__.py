@@ -1,0 +1,1 @@
+"""Ollama's API, as pure forms (docs/reference/ollama.md)."""
