@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp
 
-from parley.server import api, health, ollama, openai, page, seeds, serverless, socket
+from parley.server import agui, api, health, ollama, openai, page, seeds, serverless, socket, uimessage
 from parley.server.config import Config, Store
 from parley.server.errors import HANDLERS
 from parley.server.gate import Gate
@@ -23,6 +23,8 @@ GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
     api.routes,
     socket.routes,
     openai.routes,
+    uimessage.routes,
+    agui.routes,
     ollama.routes,
     seeds.routes,
     serverless.routes,

@@ -1,0 +1,205 @@
+"""The AI SDK's UI message stream: /ai/chat (docs/reference/ui-protocols.md).
+
+Whoever leaves stops nothing; whoever comes back gets the whole of the message that is being written.
+"""
+
+import hashlib
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from parley.core import ids
+from parley.core.errors import Gone, NotFound
+from parley.core.message import Parameters
+from parley.core.turn import TERMINAL_STATUSES, Private, Turn
+from parley.server import bodies
+from parley.server.api import answer, private
+from parley.server.auth import Principal
+from parley.server.endpoints import Endpoints
+from parley.server.live import Live
+from parley.server.parts import Parts
+from parley.server.retelling import DONE, retold
+from parley.server.stream import FrameStream
+from parley.server.threads import Place, Threads, check_replayed
+from parley.wire.lines import Line, continues, function_tools, line_ids
+from parley.wire.openai.response import Subject
+from parley.wire.uichunks import HEADER, VERSION, Chunks
+from parley.wire.uimessage import PostChat, StopChat, ui_messages
+
+HEADERS = {HEADER: VERSION}
+# Turns of one message, each behind the calls of the one before; and turns that are loaded at most.
+MOST_STEPS, MOST_LOADED = 64, 1_000
+
+
+class Chats(Endpoints):
+    """The endpoints."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.threads = Threads(parts)
+        self.conversations = parts.service.conversations
+
+    async def post(self, request: Request, who: Principal) -> Response:
+        """POST /ai/chat"""
+        key = self.key(request)
+        body = await self.body(request, PostChat)
+        lines, tools = body.lines(), function_tools(body.tools or [])
+        self.service.require_choice(body.model or "", body.assistant or "")
+        conversation = await self.threads.make(who, body.id)
+        asked = Asked(body, lines, Private(parameters=Parameters(tools=tools)), key)
+        turn = await self._say(who, conversation, asked)
+        return await self._stream(who, conversation, turn, whole=False)
+
+    async def resume(self, request: Request, who: Principal) -> Response:
+        """GET /ai/chat/{id}/stream"""
+        conversation, turn = await self._unfinished(request, who)
+        if not turn:
+            return Response(status_code=204)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS, media_type="text/event-stream")
+        return await self._stream(who, conversation, turn[0], whole=True)
+
+    async def stop(self, request: Request, who: Principal) -> Response:
+        """POST /ai/chat/{id}/stop, DELETE /ai/chat/{id}/stream"""
+        body = await self.body(request, StopChat, optional=True)
+        conversation, turns = await self._unfinished(request, who)
+        if body.activeStreamId is not None:
+            turns = [turn for turn in turns if ids.response_id(conversation, turn) == body.activeStreamId]
+        # The newest first: none of them is to begin because the one before it was stopped.
+        stopped = [(await self.conversations.cancel(conversation, turn))[0] for turn in reversed(turns)]
+        return answer({"success": True, "stopped": any(stopped)})
+
+    async def messages(self, request: Request, who: Principal) -> Response:
+        """GET /ai/chat/{id}/messages"""
+        most = bodies.integer(request.query_params, "turns", MOST_LOADED, 1, MOST_LOADED)
+        conversation = await self.threads.find(who, request.path_params["id"])
+        if conversation is None:
+            return answer([])
+        head = (await self.conversations.snapshot(conversation, turns=0)).head
+        return answer(ui_messages(conversation, await self.threads.path(conversation, head, most) if head else []))
+
+    async def _unfinished(self, request: Request, who: Principal) -> tuple[str, list[str]]:
+        """The conversation that a path names, and its turns that have not ended."""
+        conversation = await self.threads.find(who, request.path_params["id"])
+        if conversation is None:
+            return "", []
+        try:
+            return conversation, list((await self.conversations.snapshot(conversation, turns=0)).waiting)
+        except (NotFound, Gone):
+            return "", []
+
+    async def _stream(self, who: Principal, conversation: str, turn: str, *, whole: bool) -> Response:
+        live = Live(self.parts, who, conversation, turn)
+
+        async def leave() -> None:
+            live.close()
+
+        try:
+            await live.open()
+            steps = await self._steps(live.subject)
+        except BaseException:
+            await leave()
+            raise
+        made = Chunks(live.subject, steps, whole=whole)
+        return FrameStream(retold(live, made, end=DONE), leave, live.outbox, headers=HEADERS)
+
+    async def _steps(self, subject: Subject) -> list[Subject]:
+        """The responses that the message of a response began with."""
+        if not continues(subject.turn):
+            return []
+        path = await self.conversations.path(subject.conversation, subject.turn.id, turns=MOST_STEPS)
+        first = next((at for at in range(len(path) - 1, -1, -1) if not continues(path[at][0])), 0)
+        return [Subject(subject.conversation, *step, subject.default) for step in path[first:]]
+
+    # Saying.
+
+    async def _say(self, who: Principal, conversation: str, asked: "Asked") -> str:
+        """Say what is new; replies the turn that answers it, which a repeat does not post again."""
+        place = await self.threads.place(conversation, asked.lines)
+        if asked.last.role == "assistant":
+            return await self._continue(who, place, asked)
+        if asked.body.trigger == "regenerate-message":
+            return await self._regenerate(who, place, asked)
+        parent, lines = place.beside() if asked.edited else (place.parent, place.new)
+        key = asked.key or (f"edit\n{asked.digest(parent)}" if asked.edited else f"say\n{asked.last.id}")
+        if (found := await self.threads.turn(conversation, key)) is not None:
+            check_replayed(found, asked.last.said[-1])
+            return found.id
+        return await self._post(who, place, lines, asked, key, parent)
+
+    async def _regenerate(self, who: Principal, place: Place, asked: "Asked") -> str:
+        parent, lines = place.beside()
+        named = ids.parse_response_id(asked.body.messageId or "")
+        rival = place.behind[-1] if place.behind else None
+        if asked.key is not None:
+            key = asked.key
+        elif named is not None:
+            key = f"again\n{asked.last.id}\n{named[1]}"
+        elif rival is not None and is_rival(place, rival, asked.last):
+            return rival[0].id  # it is being answered anew just now
+        else:
+            key = f"again\n{asked.last.id}\n{rival[0].id if rival is not None else ''}"
+        if (found := await self.threads.turn(place.conversation, key)) is not None:
+            return found.id
+        return await self._post(who, place, lines, asked, key, parent)
+
+    async def _continue(self, who: Principal, place: Place, asked: "Asked") -> str:
+        """Tell what calls gave. What came of it badly may be tried again."""
+        last = place.last.id if place.last is not None else ""
+        key = asked.key or f"outputs\n{last}"
+        while (found := await self.threads.turn(place.conversation, key)) is not None:
+            if found.status in ("queued", "in_progress", "completed") or asked.key is not None:
+                return found.id
+            key = f"outputs\n{found.id}"
+        return await self._post(who, place, (), asked, key, last or None)
+
+    async def _post(
+        self, who: Principal, place: Place, lines: tuple[Line, ...], asked: "Asked", key: str, parent: str | None
+    ) -> str:
+        choice = (asked.body.model or "", asked.body.assistant or "")
+        return await self.threads.say(who, place, lines, key=key, parent=parent, choice=choice, private=asked.private)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a client asks."""
+
+    body: PostChat
+    lines: list[Line]
+    private: Private
+    key: str | None
+
+    @property
+    def last(self) -> Line:
+        """The newest line."""
+        return self.lines[-1]
+
+    @property
+    def edited(self) -> bool:
+        """Whether the newest line takes the place of an older one."""
+        return self.body.messageId == self.last.id
+
+    def digest(self, parent: str | None) -> str:
+        """Tells two edits of one message apart."""
+        body = self.body
+        said = (self.last.id, self.last.said, body.model, body.assistant, self.private, parent)
+        return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
+
+
+def is_rival(place: Place, newest: tuple[Turn, Private], line: Line) -> bool:
+    """Whether the newest turn answers that line just now."""
+    turn, private = newest
+    return turn.status not in TERMINAL_STATUSES and line.id in line_ids(place.conversation, turn, private)
+
+
+def routes(parts: Parts) -> list[BaseRoute]:
+    """The routes."""
+    chats = Chats(parts)
+    one = "/ai/chat/{id:path}"
+    return [
+        private(parts, "/ai/chat", {"POST": chats.post}),
+        private(parts, one + "/stream", {"GET": chats.resume, "DELETE": chats.stop}),
+        private(parts, one + "/stop", {"POST": chats.stop}),
+        private(parts, one + "/messages", {"GET": chats.messages}),
+    ]
