@@ -1,1 +1,18 @@
-"""Doubles for tests of your own: a scripted upstream model server."""
+"""Doubles and fixtures for tests of your own: a private server, and a scripted model behind it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parley.testing.server import Server
+    from parley.testing.upstream import ScriptedUpstream
+
+_HOME = {"Server": "parley.testing.server", "ScriptedUpstream": "parley.testing.upstream"}
+
+__all__ = ["ScriptedUpstream", "Server"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
