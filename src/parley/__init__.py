@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parley.app import App
     from parley.client.chat import AsyncChat
     from parley.client.client import AsyncClient
     from parley.client.errors import (
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 # Where each name lives.
 _HOMES = {
+    "parley.app": ("App",),
     "parley.client.chat": ("AsyncChat",),
     "parley.client.client": ("AsyncClient",),
     "parley.client.errors": (
@@ -49,6 +51,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "App",
     "AsyncChat",
     "AsyncClient",
     "AsyncReply",

@@ -15,7 +15,7 @@ FLAGS = {
     "prefix": ("P", "what every key in Redis begins with (parley:)"),
     "data": ("DIR", "where conversations and the built-in model are kept"),
     "model-url": ("URL", "an OpenAI-compatible server (searched for)"),
-    "model": ("NAME", "which of its models (the first)"),
+    "model": ("NAME", "which of its models (the first), or a function of yours: module:function"),
     "serves": ("N", "web server processes (1)"),
     "workers": ("N", "worker processes (1)"),
     "config": ("FILE", "settings file (parley.toml, if there is one)"),

@@ -9,9 +9,13 @@
     7. the small built-in model
 
 `--model` names the one to use where a server offers several; without it the first one listed is the default and
-all of them can be chosen.
+all of them can be chosen. Where no server is named it may also name a function of yours, `package.module:function`:
+that is the model then (parley.models.python).
 """
 
+import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -20,7 +24,7 @@ from msgspec import Struct
 
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
-from parley.models import ollama
+from parley.models import ollama, python
 from parley.models.discovery import Offer, offered
 from parley.models.endpoint import redacted
 from parley.models.secret import Secret
@@ -57,6 +61,8 @@ def search(settings: Settings, environment: Environment) -> Choice:
         first = _at(settings.model_url, settings.model_key, settings.model, settings.source("model_url"))
         others = tuple(model for model in settings.models if model.name not in {each.name for each in first})
         return Choice((*first, *others), f"{redacted(settings.model_url)} ({settings.source('model_url')})")
+    if function := _function(settings):
+        return Choice((function, *settings.models), f"a function of yours ({settings.source('model')})")
     if settings.models:
         return Choice(_preferred(settings), settings.source("models"))
     notes: list[str] = []
@@ -71,6 +77,31 @@ def search(settings: Settings, environment: Environment) -> Choice:
     for choice in _look(settings):
         return Choice(choice.models, choice.why, tuple(notes))
     return Choice((), "built in", tuple(notes))
+
+
+def look_here() -> None:
+    """Let the modules in the working directory be found, behind all others: none of ours is shadowed."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+
+
+def _function(settings: Settings) -> ModelSettings | None:
+    """The function that `model` names; None: it names none (Ollama's names have a colon, too).
+
+    Raises:
+        SettingsError: its module is there, and it cannot be used.
+    """
+    look_here()
+    package = settings.model.partition(":")[0].partition(".")[0]
+    listed = any(model.name == settings.model for model in settings.models)
+    if listed or not python.REFERENCE.fullmatch(settings.model) or importlib.util.find_spec(package) is None:
+        return None
+    try:
+        function = python.load(settings.model)
+    except ValueError as error:
+        raise SettingsError(f"model (from {settings.source('model')}) cannot be used: {error}") from None
+    names = [name for name, registered in python.REGISTERED.items() if registered is function]
+    return ModelSettings(name=names[0] if names else function.__name__, kind="python", model=settings.model)
 
 
 def _preferred(settings: Settings) -> tuple[ModelSettings, ...]:

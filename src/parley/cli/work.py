@@ -17,7 +17,7 @@ from msgspec import Struct
 from parley.cli import handoff
 from parley.cli.access import Access, open_store
 from parley.cli.arguments import add_settings, settings_of
-from parley.cli.model_search import search
+from parley.cli.model_search import look_here, search
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
 from parley.cli.supervisor import parley
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Work until told to stop."""
     logging.basicConfig(level=logging.WARNING, format="parley work: %(message)s")
     settings = settings_of(args)
+    look_here()
     models = settings.models or search(settings, Environment(os.environ, Path.cwd())).models
     if not models:
         raise SettingsError("no model was found: name one with --model-url URL (`parley up` has one built in)")

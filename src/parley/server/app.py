@@ -43,7 +43,7 @@ class App:
             routes=routes,
             middleware=[cors(config)] if config.origins else [],
             exception_handlers=HANDLERS,
-            lifespan=self._lifespan,
+            lifespan=self.lifespan,
         )
         starlette.router.redirect_slashes = False
         self.app: ASGIApp = Gate(starlette, config.origins, config.hosts)
@@ -53,7 +53,8 @@ class App:
         return self.parts.hub.drain()
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _: Starlette | None = None) -> AsyncIterator[None]:
+        """What runs while it serves."""
         hub = asyncio.create_task(self.parts.hub.run())
         try:
             yield
