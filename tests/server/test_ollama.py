@@ -1,6 +1,7 @@
 """Ollama's API on the wire; its official clients are in tests/compat."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from tests.store.harness import run
 CHAT, GENERATE = "/api/chat", "/api/generate"
 K = 1024
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-CALL = {"function": {"name": "look", "arguments": {"number": 0}}}
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
 
 
 def saying(text: str, **more: Any) -> dict[str, Any]:
@@ -154,6 +155,23 @@ def test_generate_and_its_context() -> None:
             assert [each["role"] for each in it.upstream.seen[-1].body["messages"]] == [
                 *("system", "user", "assistant", "user")
             ]
+
+    run(main())
+
+
+def test_images() -> None:
+    async def main() -> None:
+        async with office() as it:
+            said = saying("hello", stream=False)
+            said["messages"][0]["images"] = [PNG]
+            await it.home.call("POST", CHAT, said)
+            await it.home.call(
+                "POST", GENERATE, {"model": "model", "prompt": "hello", "images": [PNG], "stream": False}
+            )
+            for seen in it.upstream.seen:
+                text, image = seen.body["messages"][0]["content"]
+                assert text == {"type": "text", "text": "hello"}
+                assert image["image_url"]["url"] == f"data:image/png;base64,{PNG}"
 
     run(main())
 
@@ -341,7 +359,12 @@ BODIES: list[tuple[str, bytes, int, str]] = [
     (CHAT, message(content="a\0"), 400, "U+0000"),
     (CHAT, message(content="x" * (256 * K + 1)), 413, "bytes at most"),
     (CHAT, message(content="x" * (1024 * K)), 413, "bytes at most"),
-    (CHAT, message(images=["aGVsbG8="]), 400, "messages[0].images: Images are not supported"),
+    (CHAT, message(images=["aGVsbG8="]), 400, "messages[0].images[0]: An image is a PNG"),
+    (CHAT, message(images=["http://169.254.169.254/"]), 400, "messages[0].images[0]: An image is a PNG"),
+    (CHAT, message(images=[PNG + "!"]), 400, "messages[0].images[0]: An image is a PNG"),
+    (CHAT, message(images=PNG), 400, "messages[0].images: "),
+    (CHAT, message(images=[5]), 400, "messages[0].images[0]: "),
+    (CHAT, message(role="system", images=[PNG]), 400, "messages[0].images: Only users show images."),
     (CHAT, message(role="tool"), 400, "messages[0]: This message answers no call"),
     (CHAT, message(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), 400, "arguments"),
     (CHAT, message(role="assistant", tool_calls=[{}]), 400, "`messages[0].tool_calls[0].function` is missing"),
@@ -371,7 +394,7 @@ BODIES: list[tuple[str, bytes, int, str]] = [
     (GENERATE, generate(template="{{ .Prompt }}"), 400, "templates"),
     (GENERATE, generate(suffix="}"), 400, "suffix: "),
     (GENERATE, generate(system=5), 400, "system: "),
-    (GENERATE, generate(images=["aGVsbG8="]), 400, "Images are not supported"),
+    (GENERATE, generate(images=["aGVsbG8="]), 400, "images[0]: An image is a PNG"),
     (GENERATE, generate(context=[1, 2, 3]), 400, "`context` was not made by this server"),
     (GENERATE, generate(context=[-1]), 400, "context[0]: "),
     (GENERATE, generate(context="x"), 400, "context: "),

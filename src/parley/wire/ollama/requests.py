@@ -1,21 +1,30 @@
 """What Ollama's clients ask, as bodies. A field that is not named here is ignored; one that is, is checked."""
 
+import base64
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from parley.core.errors import InvalidRequest
-from parley.core.message import Call, Message, Parameters
+from parley.core.message import Call, Image, Message, Parameters
 from parley.core.turn import Private
 from parley.wire.commands import Instructions, Name, Stop
 from parley.wire.ollama.context import unpack
 from parley.wire.openai.requests import Items, Penalty, Share, Temperature, Tools, tools_asked
-from parley.wire.openai.said import Spoken, read
+from parley.wire.openai.said import IMAGE, Spoken, read
 
 MOST_TOKENS = 1_000_000
 # Fields of a turn's `echo`: nothing of it is stored.
 UNSTORED = {"store": False, "alone": True}
+# How the images that models know begin.
+IMAGES = {
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "jpeg": re.compile(rb"\xff\xd8\xff"),
+    "gif": re.compile(rb"GIF8[79]a"),
+    "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
 
 Think = bool | Literal["low", "medium", "high", "max"]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -118,7 +127,7 @@ class AskGenerate(Asked, frozen=True, kw_only=True):
     template: str | None = None
     context: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=1_000_000)] | None = None
     raw: bool | None = None
-    images: list[Any] | None = None
+    images: list[str] | None = None
 
     def check(self) -> None:
         super().check()
@@ -128,8 +137,6 @@ class AskGenerate(Asked, frozen=True, kw_only=True):
             raise unsupported("template", "There are no templates here: models are given messages.")
         if self.suffix:
             raise unsupported("suffix", "There is no filling in here: models are given messages.")
-        if self.images:
-            raise no_images("images")
 
     def spoken(self) -> list[Spoken]:
         """What was said before, and the prompt; nothing: only that the model be ready.
@@ -137,10 +144,11 @@ class AskGenerate(Asked, frozen=True, kw_only=True):
         Raises:
             InvalidRequest.
         """
-        if not self.prompt:
+        if not self.prompt and not self.images:
             return []
         before = [Spoken("context", message) for message in unpack(self.context or [])]
-        return [*before, Spoken("prompt", Message("user", self.prompt))]
+        shown = _images(self.images, "images")
+        return [*before, Spoken("prompt", Message("user", self.prompt or "", images=shown))]
 
     def private(self) -> Private:
         """The part of the turn that its worker reads."""
@@ -167,7 +175,7 @@ class _ToolCall(Struct, frozen=True):
 class _Message(Struct, frozen=True):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
-    images: list[Any] | None = None
+    images: list[str] | None = None
     tool_calls: list[_ToolCall] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
@@ -208,14 +216,34 @@ class _OpenCalls:
 
 def _said(value: Any, param: str, calls: _OpenCalls) -> list[Spoken]:
     message = read(value, _Message, param)
-    if message.images:
-        raise no_images(f"{param}.images")
+    images = _images(message.images, f"{param}.images")
+    if images and message.role != "user":
+        raise InvalidRequest("unsupported_content", "Only users show images.", param=f"{param}.images")
     text, place = message.content or "", f"{param}.content"
     if message.role == "tool":
         return [Spoken(place, Message("tool", text, call=calls.answer(message, param)))]
     made = [calls.begin(each) for each in message.tool_calls or []] if message.role == "assistant" else []
-    found = [Spoken(place, Message(message.role, text))] if text or not made else []
+    found = [Spoken(place, Message(message.role, text, images=images))] if text or not made else []
     return found + [Spoken(f"{param}.tool_calls", Message("assistant", "", (call,))) for call in made]
+
+
+def _images(given: list[str] | None, param: str) -> tuple[Image, ...]:
+    return tuple(_image(each, f"{param}[{number}]") for number, each in enumerate(given or []))
+
+
+def _image(data: str, param: str) -> Image:
+    """An image, by how its bytes begin: Ollama's form does not say what it is."""
+    try:
+        # Enough of it to see; whoever is shown it decodes the rest.
+        start = base64.b64decode(data[:32], validate=True)
+    except ValueError:
+        start = b""
+    for kind, form in IMAGES.items():
+        url = f"data:image/{kind};base64,{data}"
+        if form.match(start) and IMAGE.fullmatch(url):
+            return Image(url)
+    message = "An image is a PNG, JPEG, GIF or WebP in base64."
+    raise InvalidRequest("unsupported_content", message, param=param)
 
 
 def _format(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
@@ -232,8 +260,3 @@ def _format(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
 def unsupported(param: str, message: str) -> InvalidRequest:
     """The refusal of a field."""
     return InvalidRequest("unsupported_parameter", message, param=param)
-
-
-def no_images(param: str) -> InvalidRequest:
-    """The refusal of images."""
-    return InvalidRequest("unsupported_content", "Images are not supported: only text is.", param=param)
