@@ -12,7 +12,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check bench lock clean test-compat compat-node
+.PHONY: setup run test check bench bench-full lock clean test-compat compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -34,8 +34,14 @@ check: $(STAMPS)/dev
 	mypy
 	lint-imports
 
-bench: setup
-	for each in benchmarks/*.py; do echo "$$each"; python "$$each" || exit 1; done
+# Short, and what became slower than benchmarks/baseline.json; bench-full measures everything, the peers that
+# benchmarks/peers/install.sh put beside it too, and writes docs/performance.md.
+bench: $(STAMPS)/dev
+	python benchmarks/run.py $(ARGS)
+
+bench-full: $(STAMPS)/dev
+	python benchmarks/run.py --full $(ARGS)
+	python benchmarks/page.py
 
 # What pyproject.toml asks for, resolved, with the hash of every file; from whatever index is configured.
 lock: | $(BIN)/python

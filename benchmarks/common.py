@@ -35,6 +35,9 @@ COLUMNS = {
     "wrong": "wrong",
 }
 
+# Ends of paths that are in the results only.
+UNTOLD = (".max", ".count", ".p90", "rss_mb", "upstream_late_ms.p50")
+
 
 class Bench:
     """What a scenario measures with.
@@ -96,7 +99,9 @@ def table(cases: Mapping[str, Any]) -> str:
     for name, case in cases.items():
         if name not in loads:
             told = "  ".join(
-                f"{path} {each['median']:g} ({each['min']:g}-{each['max']:g})" for path, each in case["summary"].items()
+                f"{path} {each['median']:g} ({each['min']:g}-{each['max']:g})"
+                for path, each in case["summary"].items()
+                if not path.endswith(UNTOLD)
             )
             lines.append(f"{name:{width}}  {told}")
     return "\n".join(lines)

@@ -9,8 +9,8 @@ from parley.bench.stage import stage
 
 TITLE = "64 conversations at 20 ms a token"
 PLAN = Plan(conversations=64, turns=2, tokens=200, delay=0.02)
-SHORT = ("direct", "websocket", "sse")
-FULL = (*SHORT, "chat", "responses", "tutorial")
+SHORT = ("direct", "websocket")
+FULL = (*SHORT, "sse", "chat", "responses", "tutorial")
 
 
 async def run(bench: Bench) -> None:

@@ -4,6 +4,10 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
+
+Range = Mapping[str, float]
+
 
 def flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
     """Every number by its dotted path."""
@@ -28,8 +32,59 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def ratio(new: float, old: float) -> float:
-    """How many times as much; 1.0 where both are nothing, infinite where only the old one is."""
-    if old == 0:
-        return 1.0 if new == 0 else float("inf")
-    return new / old
+# What is compared with a baseline -> whether less of it is better.
+COMPARED = {
+    "cpu_s_per_million_tokens": True,
+    "cpu_ms_per_turn": True,
+    "cpu_us_per_delta_and_watcher": True,
+    "first_token_ms.p50": True,
+    "lag_ms.p99": True,
+    "accept_ms.p50": True,
+    "tokens_per_s": False,
+    "kb_each": True,
+    "ready_s": True,
+    "total.pss_mb": True,
+}
+
+# How much worse a median must be to be told.
+WORSE = 1.1
+
+
+class Change(Struct, frozen=True):
+    """A figure beside its baseline. `ratio` above 1 is worse; `apart`: no run of either comes near the other's."""
+
+    case: str
+    figure: str
+    old: float
+    new: float
+    ratio: float
+    apart: bool
+
+    @property
+    def slower(self) -> bool:
+        """Worse, and not by noise alone."""
+        return self.apart and self.ratio > WORSE
+
+
+def compare(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Change]:
+    """The figures of both, scenario by scenario and case by case, beside each other.
+
+    Args:
+        new, old: ``{scenario: {"cases": {case: {"summary": {path: {"median", "min", "max"}}}}}}``
+    """
+    changes = []
+    for scenario, told in new.items():
+        before = old.get(scenario, {"cases": {}})["cases"]
+        for case, figures in told["cases"].items():
+            for figure, less in COMPARED.items():
+                now = figures["summary"].get(figure)
+                then = before.get(case, {"summary": {}})["summary"].get(figure)
+                if now and then and now["median"] > 0 and then["median"] > 0:
+                    changes.append(_change(f"{scenario}: {case}", figure, now, then, less=less))
+    return changes
+
+
+def _change(case: str, figure: str, now: Range, then: Range, *, less: bool) -> Change:
+    ratio = now["median"] / then["median"] if less else then["median"] / now["median"]
+    apart = now["min"] > then["max"] or now["max"] < then["min"]
+    return Change(case, figure, then["median"], now["median"], ratio, apart)
