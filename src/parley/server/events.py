@@ -63,6 +63,10 @@ class Streams:
                 return EventStream(outbox, until_deleted, lambda: self._leave(follower))
             idle = UntilIdle(self._service.conversations, conversation)
             if await idle.begin(follower.cursor):
+                if not outbox.waiting:
+                    # Behind a clean end a browser's EventSource comes back for ever, unless it is told so.
+                    self._leave(follower)
+                    return Response(status_code=204)
                 outbox.close(DONE)
             return EventStream(outbox, idle.judge, lambda: self._leave(follower))
         except BaseException:
