@@ -6,13 +6,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+COMPAT := .venv-compat
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check bench bench-full lock clean test-compat compat-node
+.PHONY: setup run test check bench bench-full lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -23,7 +24,12 @@ test: setup $(STAMPS)/browser check
 	pytest $(ARGS)
 
 # The official clients, unmodified, against a running Parley.
-test-compat: compat-node
+test-compat: compat-python compat-node
+
+# In an environment of their own: they ask for a hundred packages, and some for older ones than Parley gets.
+compat-python: $(COMPAT)/.stamps/all $(STAMPS)/model
+	$(COMPAT)/bin/mypy --cache-dir $(COMPAT)/.mypy_cache tests/compat/*.py src/parley/adapters/*.py
+	$(COMPAT)/bin/python -m pytest tests/compat --ignore=tests/compat/node $(ARGS)
 
 compat-node: setup $(STAMPS)/browser $(STAMPS)/node
 	pytest tests/compat/node $(ARGS)
@@ -51,19 +57,18 @@ lock: | $(BIN)/python
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --extra embedded --extra local --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --extra embedded --extra local --group compat -c requirements-dev.lock -o requirements-compat.lock \
-	  pyproject.toml
+	  --no-header --extra embedded --extra local --group compat -o requirements-compat.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/python $(COMPAT)/bin/python:
 ifeq ($(UV),)
 	$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { $(call apt,python3-venv); }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@:/bin/python=)
 else
-	$(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
+	$(UV) venv --quiet --seed --python $(PYTHON) $(@:/bin/python=)
 endif
 
 # The program alone, to run it.
@@ -84,6 +89,12 @@ $(STAMPS)/model: | $(STAMPS)/run
 $(STAMPS)/browser: | $(STAMPS)/dev
 	command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
 	@touch $@
+
+# The Python clients of test-compat.
+$(COMPAT)/.stamps/all: BIN := $(COMPAT)/bin
+$(COMPAT)/.stamps/all: requirements-compat.lock pyproject.toml | $(COMPAT)/bin/python
+	$(call install,requirements-compat.lock)
+	@mkdir -p $(@D) && touch $@
 
 # Node from the package index: Debian's is older than the clients ask for. Then what package-lock.json names.
 $(STAMPS)/node: tests/compat/node/requirements.lock tests/compat/node/package-lock.json | $(STAMPS)/dev
