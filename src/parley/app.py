@@ -45,8 +45,9 @@ POLL = 0.01
 class App:
     """The API, the WebSocket, the event streams and `/v1` of a Parley server, and workers beside them.
 
+        chat = App(redis="redis://...", prefix="shop:")
         app = FastAPI(lifespan=chat.lifespan)
-        app.mount("/chat", chat := App(redis="redis://...", prefix="shop:"))
+        app.mount("/chat", chat)
 
     It starts with the program that is given its `lifespan`, else with the first request; it may also be run as it is
     (``uvicorn shop:chat``). Without an `access_key` it answers this machine alone.

@@ -257,9 +257,10 @@ class AsyncClient:
             policy: what to do while another reply runs: wait, be refused, or stop that one.
         """
         command = _given(
-            type="say", conversation=conversation, key=key or secrets.token_hex(16), input=messages(said), model=model,
-            assistant=assistant, instructions=instructions, parameters=parameters, policy=policy,
+            type="say", conversation=conversation, key=key or secrets.token_hex(16), model=model, assistant=assistant,
+            instructions=instructions, parameters=parameters, policy=policy,
         )  # fmt: skip
+        command["input"] = messages(said)
         if parent is not None:
             command["parent"] = parent
         progress = Progress(conversation)
