@@ -10,14 +10,14 @@ from msgspec import Meta, Struct
 
 from parley.core import ids
 from parley.core.errors import InvalidRequest
-from parley.core.message import Call, Message
+from parley.core.message import Call, Image, Message
 from parley.core.turn import Turn, TurnError
 from parley.wire.commands import Name
 from parley.wire.lines import Line, calls_of
 from parley.wire.openai.events import Event
 from parley.wire.openai.requests import Tools
 from parley.wire.openai.response import Subject
-from parley.wire.openai.said import content, read
+from parley.wire.openai.said import content, image, read
 
 VERSION = "1.0"
 
@@ -74,6 +74,24 @@ class _Message(Struct, frozen=True):
     error: str | None = None
 
 
+class _Part(Struct, frozen=True):
+    type: str
+
+
+class _TextPart(Struct, frozen=True):
+    text: str
+
+
+class _Source(Struct, frozen=True):
+    type: str
+    value: str
+    mimeType: str | None = None  # noqa: N815
+
+
+class _ImagePart(Struct, frozen=True):
+    source: _Source
+
+
 class _Function(Struct, frozen=True):
     name: str
     arguments: str = ""
@@ -90,7 +108,10 @@ def _line(value: Any, param: str) -> Line:
         return Line(message.id, param, message.role)  # not for models
     if message.content is None and not (message.role == "assistant" and message.toolCalls):
         raise _missing(f"{param}.content")
-    text = "" if message.content is None else content(message.content, f"{param}.content")
+    place = f"{param}.content"
+    if message.role == "user":
+        return Line(message.id, param, "user", (_shown(message.content, place),))
+    text = "" if message.content is None else content(message.content, place)
     if message.role == "tool":
         if message.toolCallId is None:
             raise _missing(f"{param}.toolCallId")
@@ -102,6 +123,27 @@ def _line(value: Any, param: str) -> Line:
     said += [Message("assistant", "", (call,)) for call in calls]
     responses = (message.id,) if ids.parse_response_id(message.id) else ()
     return Line(message.id, param, "assistant", tuple(said), responses)
+
+
+def _shown(given: Any, param: str) -> Message:
+    """What a user says and shows."""
+    if not isinstance(given, list):
+        return Message("user", content(given, param))
+    texts: list[str] = []
+    images: list[Image] = []
+    for number, each in enumerate(given):
+        place = f"{param}[{number}]"
+        match read(each, _Part, place).type:
+            case "text":
+                texts.append(read(each, _TextPart, place).text)
+            case "image":
+                source = read(each, _ImagePart, place).source
+                url = f"data:{source.mimeType};base64,{source.value}" if source.type == "data" else source.value
+                images.append(image(url, f"{place}.source"))
+            case kind:
+                refusal = f"Parts of type {kind[:50]!r} are not supported: text and images are."
+                raise InvalidRequest("unsupported_content", refusal, param=f"{place}.type")
+    return Message("user", "\n".join(texts), images=tuple(images))
 
 
 def _missing(param: str) -> InvalidRequest:

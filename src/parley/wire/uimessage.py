@@ -4,7 +4,7 @@ A message of the assistant is a response, or several: each that answers the call
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,12 +13,12 @@ from msgspec import Meta, Struct
 from parley.core import ids
 from parley.core.blocks import Block, blocks, call_id
 from parley.core.errors import InvalidRequest
-from parley.core.message import Message
+from parley.core.message import Image, Message
 from parley.core.turn import TERMINAL_STATUSES, Private, Turn
 from parley.wire.commands import Name
 from parley.wire.lines import Line, Output, called_in, continues, line_ids, outputs_of
 from parley.wire.openai.requests import Tools
-from parley.wire.openai.said import read
+from parley.wire.openai.said import image, read
 
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
 # States of a tool's part in which the client tells what the call gave.
@@ -77,6 +77,10 @@ class _TextPart(Struct, frozen=True):
     text: str
 
 
+class _FilePart(Struct, frozen=True):
+    url: str
+
+
 class _ToolPart(Struct, frozen=True):
     toolCallId: str  # noqa: N815
     state: str
@@ -93,18 +97,19 @@ def _line(message: UIMessage, param: str) -> Line:
     if message.role == "assistant":
         return _answer_line(message, param)
     texts: list[str] = []
+    images: list[Image] = []
     for number, each in enumerate(message.parts):
         place = f"{param}.parts[{number}]"
         kind = read(each, _Part, place).type
         if kind == "text":
             texts.append(read(each, _TextPart, place).text)
+        elif kind == "file" and message.role == "user":
+            images.append(image(read(each, _FilePart, place).url, f"{place}.url"))
         elif kind not in SHOWN and not kind.startswith("data-"):
-            raise InvalidRequest(
-                "unsupported_content",
-                f"Parts of type {kind[:50]!r} are not supported: only text is.",
-                param=f"{place}.type",
-            )
-    return Line(message.id, param, message.role, (Message(message.role, "\n".join(texts)),))
+            refusal = f"Parts of type {kind[:50]!r} are not supported here: text is, and what a user shows."
+            raise InvalidRequest("unsupported_content", refusal, param=f"{place}.type")
+    said = Message(message.role, "\n".join(texts), images=tuple(images))
+    return Line(message.id, param, message.role, (said,))
 
 
 def _answer_line(message: UIMessage, param: str) -> Line:
@@ -176,7 +181,7 @@ def ui_messages(conversation: str, path: Sequence[tuple[Turn, Private]]) -> list
         ):
             if message.role != "tool" and number not in turn.removed and not message.calls:
                 role = "system" if message.role == "developer" else message.role
-                listed.append({"id": name, "role": role, "parts": [_text(message.content)]})
+                listed.append({"id": name, "role": role, "parts": [*_shown(message)]})
         for output in outputs_of(turn, private):
             _tell(listed, output)
         if turn.status not in TERMINAL_STATUSES:
@@ -248,6 +253,14 @@ def _part(turn: Turn, block: Block, *, broken: bool) -> dict[str, Any]:
     if given is None:
         return part | {"state": "output-error", "rawInput": block.text, "errorText": BAD_ARGUMENTS}
     return part | {"state": "input-available", "input": given}
+
+
+def _shown(message: Message) -> Iterator[dict[str, Any]]:
+    """What a user shows and says."""
+    for each in message.images:
+        yield {"type": "file", "mediaType": each.url[len("data:") : each.url.index(";")], "url": each.url}
+    if message.content or not message.images:
+        yield _text(message.content)
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -200,10 +200,19 @@ def _image(value: Any, kind: str, place: str) -> Image:
     else:
         part = read(value, _ImagePart, place)
         url, detail, param = part.image_url or "", part.detail, f"{place}.image_url"
+    return image(url, param, detail or "auto")
+
+
+def image(url: str, param: str, detail: str = "auto") -> Image:
+    """An image by its URL.
+
+    Raises:
+        InvalidRequest: `unsupported_content`.
+    """
     if IMAGE.fullmatch(url) is None:
         message = "An image is a `data:` URL of a PNG, JPEG, GIF or WebP in base64: nothing is fetched."
         raise InvalidRequest("unsupported_content", message, param=param)
-    return Image(url, detail or "auto")
+    return Image(url, detail)
 
 
 def _item(value: Any, param: str) -> list[Spoken]:
