@@ -1,7 +1,6 @@
 """A whole Parley with the scripted upstream, and the tests of a Node client run against it by Node's own runner."""
 
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -13,8 +12,6 @@ from tests.system.deployment import Deployment, configuration, deployment, upstr
 HERE = Path(__file__).parent
 SECONDS = 100
 SETTINGS = """
-origins = {origins}
-
 [[models]]
 name = "scripted"
 url = "{url}"
@@ -32,16 +29,12 @@ ANSWERS = ('person={"name":"Ada","age":36}', "weather=say 1 tag=get_weather call
 
 
 @contextlib.contextmanager
-def parley(*origins: str) -> Iterator[tuple[Deployment, str]]:
-    """``parley up`` with the models `scripted` and `fickle`, which cannot continue an answer; and its upstream's URL.
-
-    Args:
-        origins: whose pages may speak to it.
-    """
+def parley(**env: str) -> Iterator[tuple[Deployment, str]]:
+    """``parley up`` with the models `scripted` and `fickle`, which cannot continue an answer; and its upstream's URL."""
     answers = [argument for answer in ANSWERS for argument in ("--answer", answer)]
     with workplace() as directory, upstream(directory, *answers) as url:
-        path = configuration(directory, SETTINGS.format(url=url, origins=json.dumps(origins)))
-        with deployment(directory, "--config", path) as up:
+        path = configuration(directory, SETTINGS.format(url=url))
+        with deployment(directory, "--config", path, **env) as up:
             yield up, url
 
 
