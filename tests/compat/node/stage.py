@@ -30,7 +30,7 @@ ANSWERS = ('person={"name":"Ada","age":36}', "weather=say 1 tag=get_weather call
 
 @contextlib.contextmanager
 def parley(**env: str) -> Iterator[tuple[Deployment, str]]:
-    """``parley up`` with the models `scripted` and `fickle`, which cannot continue an answer; and its upstream's URL."""
+    """``parley up`` with the models `scripted` and `fickle`, which cannot continue an answer; its upstream's URL."""
     answers = [argument for answer in ANSWERS for argument in ("--answer", answer)]
     with workplace() as directory, upstream(directory, *answers) as url:
         path = configuration(directory, SETTINGS.format(url=url))
