@@ -1,7 +1,8 @@
-// The AI SDK (`ai`) on Parley: OpenAI's provider, over responses and chat completions, and the OpenAI-compatible one.
+// The AI SDK (`ai`) on Parley: its providers for OpenAI, for Open Responses, and for whatever is compatible with OpenAI.
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { createOpenResponses } from "@ai-sdk/open-responses";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, Output, generateText, isStepCount, streamText, tool } from "ai";
@@ -11,9 +12,11 @@ import { MODEL, asked, collect, connect, killWorkers, said, until, upstream, url
 const settings = { baseURL: `${url}/v1`, apiKey: "any" };
 const openai = createOpenAI(settings);
 const compatible = createOpenAICompatible({ ...settings, name: "parley", includeUsage: true, supportsStructuredOutputs: true });
+const open = createOpenResponses({ name: "parley", url: `${url}/v1/responses`, apiKey: "any" });
 const responses = (name) => openai.responses(name);
 const MODELS = {
   "responses": responses,
+  "open responses": open,
   "chat completions": (name) => openai.chat(name),
   "the compatible provider": (name) => compatible.chatModel(name),
 };
@@ -110,7 +113,7 @@ for (const [name, make] of Object.entries(MODELS)) {
   });
 }
 
-for (const name of ["responses", "the compatible provider"])
+for (const name of ["responses", "open responses", "the compatible provider"])
   test(`${name}: reasoning`, async () => {
     const model = MODELS[name](MODEL);
     assert.equal((await generateText({ model, prompt: "say 2 reasoning=3" })).reasoningText, said(3, "think"));
