@@ -14,7 +14,7 @@ from parley.server.live import Live
 from parley.server.parts import Parts
 from parley.server.retelling import retold
 from parley.server.stream import FrameStream
-from parley.server.threads import Threads, check_replayed
+from parley.server.threads import Saying, Threads, check_replayed
 from parley.wire.agui import Run, RunAgentInput
 from parley.wire.lines import function_tools
 
@@ -49,7 +49,7 @@ class Runs(Endpoints):
             if place.last is not None or not new:
                 # The thread is what the client shows: it may have gone back in it, or ask once more.
                 parent, new = place.beside()
-            turn = await self.threads.say(who, place, new, key=key, parent=parent, choice=choice, private=asked)
+            turn = await self.threads.say(who, place, Saying(key, parent, new), asked, choice=choice)
         return await self._stream(who, conversation, turn, body)
 
     async def _stream(self, who: Principal, conversation: str, turn: str, body: RunAgentInput) -> Response:

@@ -18,7 +18,7 @@ from parley.server.auth import LOCAL, Principal
 from parley.server.bodies import KEY
 from parley.server.exchange import Exchange
 from parley.server.parts import Parts
-from parley.wire.lines import Form, Kept, Line, Output, called_in, calls_of, echo_of, line_ids
+from parley.wire.lines import Form, Kept, Line, Output, called_in, calls_of, counts, echo_of, line_ids
 
 # How far back it is looked for what was said elsewhere meanwhile.
 MOST_BEHIND = 1_000
@@ -34,7 +34,7 @@ class Place(Struct, frozen=True):
         off: the client shows another branch than the one the newest turn stands on.
         behind: the turns between that one, or the beginning, and the newest, with it.
         lines: what the client's copy holds behind that answer.
-        outputs: what calls of that answer gave, and was not said yet.
+        outputs: what calls of that answer gave, by the client's copy.
     """
 
     conversation: str
@@ -51,6 +51,12 @@ class Place(Struct, frozen=True):
         return tuple(line for line in self.lines if line.id not in said)
 
     @property
+    def untold(self) -> tuple[Output, ...]:
+        """The outputs that no model will be shown unless they are told now."""
+        told = {each.call for turn, _ in self.behind if counts(turn) for each in turn.request.input}
+        return tuple(output for output in self.outputs if output.message.call not in told)
+
+    @property
     def parent(self) -> str | None:
         """What a turn follows that goes on where the conversation does: the newest turn, or that other branch."""
         return self.last.id if self.off and self.last is not None else None
@@ -60,10 +66,19 @@ class Place(Struct, frozen=True):
         parent, lines = self.last.id if self.last is not None else ROOT, self.lines
         for turn, private in self.behind:
             said = line_ids(self.conversation, turn, private)
-            if not said or not {line.id for line in lines[:-1]}.issuperset(said):
+            if not said or not counts(turn) or not {line.id for line in lines[:-1]}.issuperset(said):
                 break
             parent, lines = turn.id, tuple(line for line in lines if line.id not in said)
         return parent, lines
+
+
+class Saying(Struct, frozen=True):
+    """What is to be said: some lines, behind what calls gave, in the turn that a key stands for, behind another."""
+
+    key: str
+    parent: str | None
+    lines: tuple[Line, ...]
+    outputs: tuple[Output, ...] = ()
 
 
 class Threads:
@@ -116,11 +131,8 @@ class Threads:
         behind: Path | None = []
         if snapshot.head and (last is None or last.id != snapshot.head):
             behind = await self._behind(conversation, last, snapshot.head)
-        outputs: tuple[Output, ...] = ()
-        if last is not None:
-            told = {message.call for turn, _ in behind or () for message in turn.request.input}
-            given = (each for each in lines[at].outputs if called_in(each.message.call) == last.id)
-            outputs = tuple(each for each in given if each.message.call not in told)
+        given = lines[at].outputs if last is not None else ()
+        outputs = tuple(each for each in given if last is not None and called_in(each.message.call) == last.id)
         return Place(conversation, last, behind is None, behind or [], rest, outputs)
 
     async def _last_answer(self, conversation: str, lines: Sequence[Line]) -> tuple[Turn | None, int]:
@@ -155,17 +167,9 @@ class Threads:
         return None if found is None else found[0]
 
     async def say(
-        self,
-        who: Principal,
-        place: Place,
-        lines: Sequence[Line],
-        *,
-        key: str,
-        parent: str | None,
-        choice: tuple[str, str] = ("", ""),
-        private: Private,
+        self, who: Principal, place: Place, saying: Saying, private: Private, *, choice: tuple[str, str] = ("", "")
     ) -> str:
-        """Post a turn that says some lines; replies its id.
+        """Post a turn; replies its id.
 
         Args:
             choice: the model and the assistant.
@@ -174,18 +178,18 @@ class Threads:
             ParleyError.
         """
         self._service.require_choice(*choice)
-        messages, kept = self._said(who, place, lines)
-        request = Request(messages, *choice)
+        messages, kept = self._said(who, place.last, saying)
         marked = msgspec.structs.replace(private, echo=echo_of(kept))
-        turn = ids.turn_id(place.conversation, key)
-        await self._service.post(who, place.conversation, turn, request, marked, parent=parent)
+        turn = ids.turn_id(place.conversation, saying.key)
+        request = Request(messages, *choice)
+        await self._service.post(who, place.conversation, turn, request, marked, parent=saying.parent)
         return turn
 
-    def _said(self, who: Principal, place: Place, lines: Sequence[Line]) -> tuple[tuple[Message, ...], Kept]:
-        """The messages of some lines, checked, and what is kept of how they were said."""
-        given = [("", "messages", output) for output in place.outputs]
-        given += [(line.id, line.param, Output(message)) for line in lines for message in line.said]
-        check_outputs(place.last, [output.message for _, _, output in given])
+    def _said(self, who: Principal, last: Turn | None, saying: Saying) -> tuple[tuple[Message, ...], Kept]:
+        """The messages, checked, and what is kept of how they were said."""
+        given = [("", "messages", output) for output in saying.outputs]
+        given += [(line.id, line.param, Output(message)) for line in saying.lines for message in line.said]
+        check_outputs(last, [output.message for _, _, output in given])
         messages: list[Message] = []
         names: list[str] = []
         forms: list[Form] = []

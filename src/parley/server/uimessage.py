@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from parley.core import ids
 from parley.core.errors import Gone, NotFound
 from parley.core.message import Parameters
-from parley.core.turn import TERMINAL_STATUSES, Private, Turn
+from parley.core.turn import TERMINAL_STATUSES, Private
 from parley.server import bodies
 from parley.server.api import answer, private
 from parley.server.auth import Principal
@@ -22,7 +22,7 @@ from parley.server.live import Live
 from parley.server.parts import Parts
 from parley.server.retelling import DONE, retold
 from parley.server.stream import FrameStream
-from parley.server.threads import Place, Threads, check_replayed
+from parley.server.threads import Place, Saying, Threads, check_replayed
 from parley.wire.lines import Line, continues, function_tools, line_ids
 from parley.wire.openai.response import Subject
 from parley.wire.uichunks import HEADER, VERSION, Chunks
@@ -113,57 +113,30 @@ class Chats(Endpoints):
         first = next((at for at in range(len(path) - 1, -1, -1) if not continues(path[at][0])), 0)
         return [Subject(subject.conversation, *step, subject.default) for step in path[first:]]
 
-    # Saying.
-
     async def _say(self, who: Principal, conversation: str, asked: "Asked") -> str:
         """Say what is new; replies the turn that answers it, which a repeat does not post again."""
         place = await self.threads.place(conversation, asked.lines)
-        if asked.last.role == "assistant":
-            return await self._continue(who, place, asked)
-        if asked.body.trigger == "regenerate-message":
-            return await self._regenerate(who, place, asked)
-        parent, lines = place.beside() if asked.edited else (place.parent, place.new)
-        key = asked.key or (f"edit\n{asked.digest(parent)}" if asked.edited else f"say\n{asked.last.id}")
-        if (found := await self.threads.turn(conversation, key)) is not None:
-            check_replayed(found, asked.last.said[-1])
+        if asked.anew and asked.key is None and (rival := rival_of(place, asked)) is not None:
+            return rival
+        saying = asked.saying(place)
+        found = await self.threads.turn(conversation, saying.key)
+        while found is not None and asked.key is None and asked.answers and found.status in ENDED_BADLY:
+            # What came of the outputs of calls may be tried again: nothing else can be done about it.
+            saying = msgspec.structs.replace(saying, key=f"outputs\n{found.id}")
+            found = await self.threads.turn(conversation, saying.key)
+        if found is not None:
+            if not asked.answers:
+                check_replayed(found, asked.last.said[-1])
             return found.id
-        return await self._post(who, place, lines, asked, key, parent)
-
-    async def _regenerate(self, who: Principal, place: Place, asked: "Asked") -> str:
-        parent, lines = place.beside()
-        named = ids.parse_response_id(asked.body.messageId or "")
-        rival = place.behind[-1] if place.behind else None
-        if asked.key is not None:
-            key = asked.key
-        elif named is not None:
-            key = f"again\n{asked.last.id}\n{named[1]}"
-        elif rival is not None and is_rival(place, rival, asked.last):
-            return rival[0].id  # it is being answered anew just now
-        else:
-            key = f"again\n{asked.last.id}\n{rival[0].id if rival is not None else ''}"
-        if (found := await self.threads.turn(place.conversation, key)) is not None:
-            return found.id
-        return await self._post(who, place, lines, asked, key, parent)
-
-    async def _continue(self, who: Principal, place: Place, asked: "Asked") -> str:
-        """Tell what calls gave. What came of it badly may be tried again."""
-        last = place.last.id if place.last is not None else ""
-        key = asked.key or f"outputs\n{last}"
-        while (found := await self.threads.turn(place.conversation, key)) is not None:
-            if found.status in ("queued", "in_progress", "completed") or asked.key is not None:
-                return found.id
-            key = f"outputs\n{found.id}"
-        return await self._post(who, place, (), asked, key, last or None)
-
-    async def _post(
-        self, who: Principal, place: Place, lines: tuple[Line, ...], asked: "Asked", key: str, parent: str | None
-    ) -> str:
         choice = (asked.body.model or "", asked.body.assistant or "")
-        return await self.threads.say(who, place, lines, key=key, parent=parent, choice=choice, private=asked.private)
+        return await self.threads.say(who, place, saying, asked.private, choice=choice)
+
+
+ENDED_BADLY = frozenset({"failed", "cancelled", "incomplete"})
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a client asks."""
+    """What a client asks. `key`: its own, if it gave one."""
 
     body: PostChat
     lines: list[Line]
@@ -176,21 +149,46 @@ class Asked(msgspec.Struct, frozen=True):
         return self.lines[-1]
 
     @property
-    def edited(self) -> bool:
-        """Whether the newest line takes the place of an older one."""
-        return self.body.messageId == self.last.id
+    def answers(self) -> bool:
+        """Whether it tells what the calls of the last answer gave, and nothing else."""
+        return self.last.role == "assistant"
 
-    def digest(self, parent: str | None) -> str:
+    @property
+    def anew(self) -> bool:
+        """Whether it asks for another answer to the newest line."""
+        return not self.answers and self.body.trigger == "regenerate-message"
+
+    def saying(self, place: Place) -> Saying:
+        """What is to be said. Repeated, it has the same key."""
+        if self.answers:
+            last = place.last.id if place.last is not None else ""
+            return Saying(self.key or f"outputs\n{last}", last or None, (), place.outputs)
+        if self.anew:
+            named = ids.parse_response_id(self.body.messageId or "")
+            instead = named[1] if named is not None else place.behind[-1][0].id if place.behind else ""
+            parent, lines = place.beside()
+            return Saying(self.key or f"again\n{self.last.id}\n{instead}", parent, lines, place.untold)
+        if self.body.messageId == self.last.id:  # it takes the place of an older one
+            parent, lines = place.beside()
+            return Saying(self.key or f"edit\n{self._digest(parent)}", parent, lines, place.untold)
+        return Saying(self.key or f"say\n{self.last.id}", place.parent, place.new, place.untold)
+
+    def _digest(self, parent: str) -> str:
         """Tells two edits of one message apart."""
         body = self.body
         said = (self.last.id, self.last.said, body.model, body.assistant, self.private, parent)
         return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
 
 
-def is_rival(place: Place, newest: tuple[Turn, Private], line: Line) -> bool:
-    """Whether the newest turn answers that line just now."""
-    turn, private = newest
-    return turn.status not in TERMINAL_STATUSES and line.id in line_ids(place.conversation, turn, private)
+def rival_of(place: Place, asked: Asked) -> str | None:
+    """The newest turn, if it answers the newest line anew just now: who asks for that without naming the answer to
+    replace is given this one.
+    """
+    if not place.behind or ids.parse_response_id(asked.body.messageId or "") is not None:
+        return None
+    turn, private = place.behind[-1]
+    said = line_ids(place.conversation, turn, private)
+    return turn.id if turn.status not in TERMINAL_STATUSES and asked.last.id in said else None
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from parley.core import ids
 from parley.core.blocks import blocks, call_id
 from parley.core.message import Message
-from parley.core.turn import Private, Turn
+from parley.core.turn import NOTED, Private, Turn
 from parley.wire.openai.items import input_item
 from parley.wire.openai.requests import tools_asked
 from parley.wire.openai.said import read
@@ -98,6 +98,14 @@ def calls_of(turn: Turn) -> list[str]:
 def continues(turn: Turn) -> bool:
     """Whether a turn only tells what calls gave, so that its answer goes on with the message that made them."""
     return bool(turn.request.input) and all(message.role == "tool" for message in turn.request.input)
+
+
+def counts(turn: Turn) -> bool:
+    """Whether models are shown what a turn said, once it has ended: not when it failed, or came to nothing."""
+    outcome = turn.outcome
+    if outcome is None or outcome.finish_reason == NOTED:
+        return True
+    return turn.status != "failed" and bool(outcome.body)
 
 
 def function_tools(given: Sequence[Any]) -> tuple[dict[str, Any], ...]:
