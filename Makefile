@@ -31,7 +31,7 @@ compat-python: $(COMPAT)/.stamps/all $(STAMPS)/model
 	$(COMPAT)/bin/mypy --cache-dir $(COMPAT)/.mypy_cache tests/compat/*.py src/parley/adapters/*.py
 	$(COMPAT)/bin/python -m pytest tests/compat --ignore=tests/compat/node $(ARGS)
 
-compat-node: setup $(STAMPS)/browser $(STAMPS)/node
+compat-node: $(STAMPS)/dev $(STAMPS)/browser $(STAMPS)/node
 	pytest tests/compat/node $(ARGS)
 
 check: $(STAMPS)/dev
