@@ -7,16 +7,14 @@ measured in turn (A B A B ...), so that a machine whose speed drifts treats them
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from parley.bench.machine import machine
 from parley.bench.statistics import summary
 
 Figures = dict[str, Any]
@@ -62,28 +60,6 @@ class Bench:
     def results(self) -> dict[str, Any]:
         """All runs, and of each case median, least and most of every figure."""
         return {name: {"runs": runs, "summary": summary(runs)} for name, runs in self.cases.items()}
-
-
-def machine() -> dict[str, Any]:
-    """What this was measured on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ""
-    )
-    memory = next((int(line.split()[1]) // 1024 for line in _lines("/proc/meminfo") if "MemTotal" in line), 0)
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "memory_mb": memory,
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "load_average": os.getloadavg()[0],
-        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-    }
-
-
-def _lines(path: str) -> list[str]:
-    file = Path(path)
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def table(cases: Mapping[str, Any]) -> str:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from common import Bench, as_coroutine, machine, table
+from common import Bench, as_coroutine, table
 
+from parley.bench.machine import machine
 from parley.bench.statistics import compare
 
 HERE = Path(__file__).parent
 SHORT = ("start", "accept", "stream", "burst", "many", "history", "watchers", "idle")
-FULL = (*SHORT, "durability", "processes", "overload", "peers")
+FULL = (*SHORT, "durability", "processes", "overload", "beside")
 # Starting a Parley for each figure takes long; memory hardly varies.
 ONCE = ("idle",)
 

@@ -1,6 +1,7 @@
 """The load: so many conversations at once, each a few turns long, all replies checked. Runs in the present process."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -111,6 +112,12 @@ class Load:
             for tag, reply in self._replies.items():
                 self._told.lag.add_all(reply.lags(served["began"][tag]))
         return self._told
+
+    async def forget(self) -> None:
+        """Delete what was made on the server, as far as it lets us."""
+        for driver in self.drivers:
+            with contextlib.suppress(Failed):
+                await driver.forget()
 
     def close(self) -> None:
         """Hang up."""

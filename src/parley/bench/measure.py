@@ -18,10 +18,11 @@ async def measure(
     pids: Iterable[int],
     upstream: Origin | None,
     upstream_pid: int = 0,
+    forget: bool = False,
     on_reply: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a load once. `pids` are the processes of the server. The figures of this process and of the upstream
-    stand apart: they are not the server's.
+    stand apart: they are not the server's. `forget` deletes the conversations afterwards.
 
     Raises:
         Failed: the conversations could not be made.
@@ -39,6 +40,8 @@ async def measure(
         spent, by_client, by_upstream = meter.spent(), client.spent(), above.spent()
         memory = meter.memory()
     finally:
+        if forget:
+            await load.forget()
         load.close()
     return {
         "load_average": round(busy, 2),

@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(event)
             self._upstream.late.add(now - due)
             stream.written += 1
-            if stream.written == stream.ask.tokens:
+            if stream.written == stream.length:
                 self._transport.write(chunk(stream.closing) + b"0\r\n\r\n")
                 return
         self._timer = self._loop.call_later(due - now + ROUNDED, self._pace, stream)
@@ -195,13 +195,14 @@ class Connection(asyncio.Protocol):
 class Stream:
     """A reply under way. `opening` and `closing` are the events around its tokens; `events` are chunks as written."""
 
-    __slots__ = ("ask", "began", "closing", "events", "opening", "written")
+    __slots__ = ("ask", "began", "closing", "events", "length", "opening", "written")
 
     def __init__(self, ask: Ask, began: float, parts: tuple[bytes, list[bytes], bytes]) -> None:
         self.ask = ask
         self.began = began
         self.opening, tokens, self.closing = parts
         self.events: Iterator[bytes] = iter(tokens)
+        self.length = len(tokens)
         self.written = 0
 
     @property

@@ -24,13 +24,27 @@ VERBS = {
     "serve": "a web server alone, for more machines",
     "work": "a worker alone, for more machines",
     "chat": "talk in the terminal",
+    "attach": "back to a conversation, and to the reply that may still be written",
+    "ls": "your conversations",
+    "show": "a conversation as it stands",
+    "search": "the conversations that hold a text",
+    "rename": "another title for a conversation",
+    "rm": "forget conversations",
+    "export": "a conversation as a file: JSON, or Markdown",
+    "import": "exported conversations, as new ones",
+    "top": "what is going on: waiting, running, workers",
+    "config": "every setting: its value, and where that came from",
+    "completion": "what bash, zsh or fish need to complete all this",
     "model": "fetch the built-in model",
     "model-server": "the built-in model alone, behind an OpenAI-compatible door",
+    "bench": "how fast it is here: a load that checks every character, on one page",
     "doctor": "what was found: Redis, models, ports, data; each with a fix",
     "password": "a password's hash, for the table of users",
     "import-seeds": "old conversations of the course and of the tutorial, out of their Redis",
     "version": "the version",
 }
+# A module cannot be named like a word of Python.
+MODULES = {"import": "import_file"}
 
 
 class Verb(Protocol):
@@ -54,9 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"parley: there is no {name!r}; see parley --help", file=sys.stderr)
         return UNUSABLE
     try:
-        verb = cast("Verb", importlib.import_module(f"parley.cli.{name.replace('-', '_')}"))
-        parser = argparse.ArgumentParser(prog=f"parley {name}", description=VERBS[name], allow_abbrev=False)
-        verb.add_arguments(parser)
+        parser, verb = prepare(name)
         return verb.run(parser.parse_args(words))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -70,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"parley: {error}", file=sys.stderr)
         return status
+
+
+def prepare(name: str) -> tuple[argparse.ArgumentParser, Verb]:
+    """The parser and the module of a verb."""
+    module = MODULES.get(name, name.replace("-", "_"))
+    verb = cast("Verb", importlib.import_module(f"parley.cli.{module}"))
+    parser = argparse.ArgumentParser(prog=f"parley {name}", description=VERBS[name], allow_abbrev=False)
+    verb.add_arguments(parser)
+    return parser, verb
 
 
 def _status(error: Exception) -> int | None:

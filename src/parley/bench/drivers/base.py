@@ -48,5 +48,9 @@ class Driver(ABC):
         return None
 
     @abstractmethod
+    async def forget(self) -> None:
+        """Delete on the server what was made there, where that can be done. Raises `Failed`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Hang up."""

@@ -86,3 +86,12 @@ async def stored(origin: Origin, conversation: str, turn: str) -> str:
         return str((await http.json("GET", f"/api/conversations/{conversation}/turns/{turn}"))["text"])
     finally:
         http.close()
+
+
+async def delete(origin: Origin, conversation: str) -> None:
+    """Delete a conversation. Raises `Failed`."""
+    http = await Connection.open(origin)
+    try:
+        await http.json("DELETE", f"/api/conversations/{conversation}")
+    finally:
+        http.close()

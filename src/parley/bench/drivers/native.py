@@ -7,7 +7,7 @@ import msgspec
 
 from parley.bench.checker import Reply
 from parley.bench.drivers.base import Driver
-from parley.bench.drivers.frames import FRAME, Taking, make_conversation, stored
+from parley.bench.drivers.frames import FRAME, Taking, delete, make_conversation, stored
 from parley.bench.http import Origin
 from parley.bench.websocket import WebSocket
 
@@ -65,6 +65,9 @@ class Native(Driver):
     async def kept(self) -> str | None:
         assert self._taking is not None
         return await stored(self.origin, self.conversation, self._taking.turn)
+
+    async def forget(self) -> None:
+        await delete(self.origin, self.conversation)
 
     def close(self) -> None:
         if self._socket is not None:

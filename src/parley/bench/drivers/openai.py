@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from parley.bench.checker import Reply
 from parley.bench.drivers.base import Driver, Refused
+from parley.bench.drivers.frames import delete
 from parley.bench.drivers.sse import NOT_NOW
 from parley.bench.http import Connection, Events, Failed, Origin
+from parley.core.ids import parse_response_id
 
 
 class Delta(Struct, frozen=True):
@@ -96,6 +98,9 @@ class Chat(OpenAI):
         if chunk.choices and (text := chunk.choices[0].delta.content):
             reply.take(text, time.monotonic())
 
+    async def forget(self) -> None:
+        """Nothing was kept."""
+
 
 class Responses(OpenAI):
     """Responses: each turn behind the one before it, kept by the server."""
@@ -107,7 +112,9 @@ class Responses(OpenAI):
         self._previous = ""
 
     def body(self, message: str) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, "stream": True, "input": message}
+        # The longest form: there are servers that take no other.
+        said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": message}]}
+        body: dict[str, Any] = {"model": self.model, "stream": True, "input": [said]}
         return body | ({"previous_response_id": self._previous} if self._previous else {})
 
     def take(self, data: bytes, reply: Reply) -> None:
@@ -120,3 +127,9 @@ class Responses(OpenAI):
             self._previous = event.response.get("id", "")
         elif event.type in ("response.failed", "error"):
             raise Failed(f"the stream holds an error: {data[:300].decode(errors='replace')}")
+
+    async def forget(self) -> None:
+        """The conversation that a response of Parley's stands in."""
+        found = parse_response_id(self._previous)
+        if found is not None:
+            await delete(Origin(self.origin.url.removesuffix("/v1"), self.origin.token), found[0])

@@ -4,7 +4,7 @@ import time
 
 from parley.bench.checker import Reply
 from parley.bench.drivers.base import Driver, Refused
-from parley.bench.drivers.frames import FRAME, Taking, make_conversation, stored
+from parley.bench.drivers.frames import FRAME, Taking, delete, make_conversation, stored
 from parley.bench.http import Connection, Events, Failed, Origin
 
 # Statuses by which a server says: not now.
@@ -43,6 +43,9 @@ class Sse(Driver):
 
     async def kept(self) -> str | None:
         return await stored(self.origin, self._conversation, self._turn)
+
+    async def forget(self) -> None:
+        await delete(self.origin, self._conversation)
 
     def close(self) -> None:
         if self._http is not None:
