@@ -38,6 +38,11 @@ class Place:
         count: int = _read(f"{self._upstream}/stats")["stats"]["by_tag"].get(tag, 0)
         return count
 
+    def stats(self) -> dict[str, Any]:
+        """What the model's server has seen so far."""
+        found: dict[str, Any] = _read(f"{self._upstream}/stats")["stats"]
+        return found
+
     def shown(self) -> dict[str, Any]:
         """The request that the model was asked with last."""
         last: dict[str, Any] = _read(f"{self._upstream}/stats")["last"][-1]["body"]
