@@ -194,12 +194,15 @@ def test_an_image_is_shown() -> None:
     run(main())
 
 
-def test_threads_and_chats_are_the_same_conversations() -> None:
+def test_a_name_is_the_same_conversation_everywhere() -> None:
     async def main() -> None:
         async with office() as it:
             await go(it, given(user("say 3"), thread="shared"))
             loaded = await it.home.call("GET", "/ai/chat/shared/messages")
             assert (loaded[0]["id"], loaded[0]["parts"][-1]["text"]) == ("u1", "say 3")
             assert loaded[1]["parts"][-1]["text"] == said(3)
+            headers = {"Idempotency-Key": "shared"}
+            found = await it.home.call("POST", "/api/conversations", {}, expect=200, headers=headers)
+            assert (found["turns"], found["title"]) == (1, "say 3")
 
     run(main())

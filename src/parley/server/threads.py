@@ -206,8 +206,8 @@ class Threads:
 
 
 def seed(who: Principal, name: str) -> bytes:
-    """What the conversation of a name is made of: the same for good, and another one for everyone else."""
-    return hashlib.sha256(f"{who.owner}\nthreads\n{name}".encode()).digest()[:16]
+    """What the conversation of a name is made of: the one that it makes as an idempotency key of the native protocol."""
+    return hashlib.sha256(f"{who.owner}\n{name}".encode()).digest()[:16]
 
 
 def check_outputs(last: Turn | None, said: Sequence[Message]) -> None:
