@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from chainlit_driver import Chainlit
 from common import Bench, Case, Figures, main
 from msgspec import Struct
 
@@ -43,6 +44,8 @@ LITELLM = """model_list:
   - model_name: bench
     litellm_params: {{model: openai/bench, api_base: "{upstream}", api_key: none}}
 """
+
+APP = Path(__file__).parent / "peers" / "chainlit_app.py"
 
 
 class Peer(Struct, frozen=True):
@@ -77,6 +80,13 @@ PEERS = {
             "OPENAI_BASE_URL_INTERNAL": "{root}",
             "OPENAI_API_KEY": "none",
         },
+    ),
+    "chainlit": Peer(
+        ("{cache}/chainlit/bin/chainlit", "run", "app.py", "--headless", "--host", "127.0.0.1", "--port", "{port}"),
+        Chainlit,
+        path="",
+        files={"app.py": APP.read_text().replace("{", "{{").replace("}", "}}")},
+        variables={"OPENAI_BASE_URL": "{upstream}", "OPENAI_API_KEY": "none"},
     ),
     "litellm": Peer(
         ("{cache}/litellm/bin/litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", "{port}"),

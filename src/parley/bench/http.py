@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
+# Bytes that the servers sent to this process so far.
+RECEIVED = [0]
+
 OnBody = Callable[[bytes], None]
 
 
@@ -109,6 +112,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        RECEIVED[0] += len(data)
         if self._parser is None:
             return
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from parley.bench.drivers import DRIVERS, Chat, Driver
-from parley.bench.http import Origin
+from parley.bench.http import RECEIVED, Origin
 from parley.bench.load import Load, Plan, Told
 from parley.bench.processes import Meter
 
@@ -36,8 +36,10 @@ async def measure(
         gc.collect()
         for each in (meter, client, above):
             each.start()
+        received = RECEIVED[0]
         told = await load.run()
         spent, by_client, by_upstream = meter.spent(), client.spent(), above.spent()
+        received = RECEIVED[0] - received
         memory = meter.memory()
     finally:
         if forget:
@@ -46,6 +48,7 @@ async def measure(
     return {
         "load_average": round(busy, 2),
         **figures(plan, told, spent),
+        "bytes_per_token": round(received / told.tokens, 1) if told.tokens else 0.0,
         "client_cpu_s": sum(by_client.values()),
         "upstream_cpu_s": sum(by_upstream.values()),
         "upstream_late_ms": told.upstream_late,

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Self, cast
 
-from parley.bench.http import Failed, Origin
+from parley.bench.http import RECEIVED, Failed, Origin
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
@@ -73,6 +73,7 @@ class WebSocket(asyncio.Protocol):
         self._fail(Failed("the server closed the socket"))
 
     def data_received(self, data: bytes) -> None:
+        RECEIVED[0] += len(data)
         self._buffer += data
         try:
             if not self._upgraded and not self._upgrade():
