@@ -19,6 +19,7 @@ from parley.server.exchange import Accepted, Exchange, Kept
 from parley.server.live import Live, Lost
 from parley.server.lookup import Lookup
 from parley.server.parts import Parts
+from parley.store.cancelling import cancel
 from parley.wire.openai.response import Subject
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             raise ClientGone
         return working.result()
     finally:
-        watch.cancel()
-        working.cancel()
-        await asyncio.gather(watch, working, return_exceptions=True)
+        await cancel(watch, working)
 
 
 def interrupted(lost: Lost) -> Unavailable:

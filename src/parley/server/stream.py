@@ -10,6 +10,7 @@ from parley.server.events import until_disconnect
 from parley.server.gate import RAW_SEND
 from parley.server.outbox import Outbox
 from parley.server.protocols import ABORT
+from parley.store.cancelling import cancel
 
 HEADERS = {
     "cache-control": "no-cache",
@@ -52,9 +53,7 @@ class FrameStream(Response):
             if writer.done() and not writer.cancelled():
                 writer.result()
         finally:
-            watch.cancel()
-            writer.cancel()
-            await asyncio.gather(watch, writer, return_exceptions=True)
+            await cancel(watch, writer)
             if self._leave is not None:
                 await self._leave()
 
