@@ -49,7 +49,7 @@ def test_a_conversation_of_three_turns(parley: Deployment, tmp_path: Path) -> No
                 await screen.shows("first ")
             await screen.shows("> ")
             screen.type("\x04")
-            await screen.shows("--id conv_")
+            await screen.shows("parley attach ")
             assert await screen.exit() == 0
 
     asyncio.run(main())

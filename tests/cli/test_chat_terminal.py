@@ -30,7 +30,7 @@ def test_a_conversation_on_a_terminal(tmp_path: Path) -> None:
             await screen.shows("> ")
             screen.type("\x04")
             conversation = next(iter(server.conversations))
-            await screen.shows(f"parley chat --id {conversation}")
+            await screen.shows(f"parley attach {conversation[5:13]}")
             assert await screen.exit() == 0
         (created,) = kinds(server, "create")
         assert (created["title"], created["instructions"]) == ("Italy?", "Capitals.")
@@ -214,7 +214,7 @@ def test_slash_words(tmp_path: Path) -> None:
             await types("/open 2", "> first", "answer")
             await types("/open conv_nothing", "is no conversation of yours")
             await types("third", "answer")
-            await types("/bye", "--id ")
+            await types("/bye", "parley attach ")
             assert await screen.exit() == 0
         says = kinds(server, "say")
         assert [frame["input"] for frame in says] == ["first", "first", "second", "third"]

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+import msgspec
+
 from parley.client.address import Address
 from parley.client.chat import AsyncChat
 from parley.client.duration import seconds
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 # How long a client that is closed waits for the receipts of what was said last.
 FLUSH = 3.0
+# Turns in one answer, as many as a server gives; bytes in one request, which one more turn may exceed.
+PAGE, RESTORED = 200, 500_000
 # What a server's ids begin with; anything else is a name that a program gave.
 PREFIX = "conv_"
 
@@ -228,6 +232,36 @@ class AsyncClient:
         """One turn with as much of its reply as there is."""
         answer = await self._http.request("GET", f"{_path(conversation)}/turns/{quote(turn, safe='')}")
         return read(answer, Turn)
+
+    async def history(self, conversation: str) -> list[Turn]:
+        """All turns, oldest first."""
+        found: list[Turn] = []
+        before = ""
+        while True:
+            path = f"{_path(conversation)}/turns?limit={PAGE}{before}"
+            answer = await self._http.request("GET", path)
+            found = read(answer, list[Turn], "data") + found
+            first = read(answer, int, "first")
+            if first == 0:
+                return found
+            before = f"&before={first}"
+
+    async def restore(self, conversation: str, turns: list[Turn]) -> None:
+        """Write turns that have ended into a conversation, as they stand elsewhere; what is there already stays.
+
+        Raises:
+            InvalidRequest: a turn has not ended, or answers one that is not there.
+            NotAllowed: only the owner of the deployment may do it.
+        """
+        path = f"{_path(conversation)}/turns/restore"
+        batch: list[bytes] = []
+        for turn in turns:
+            batch.append(msgspec.json.encode(turn))
+            if sum(map(len, batch)) > RESTORED:
+                await self._http.request("POST", path, {"turns": list(map(msgspec.Raw, batch))})
+                batch = []
+        if batch:
+            await self._http.request("POST", path, {"turns": list(map(msgspec.Raw, batch))})
 
     async def models(self) -> Models:
         """The models and assistants to choose from."""

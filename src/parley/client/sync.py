@@ -346,6 +346,8 @@ class Client(Twin):
     rename = waited(AsyncClient.rename)
     delete = waited(AsyncClient.delete)
     turn = waited(AsyncClient.turn)
+    history = waited(AsyncClient.history)
+    restore = waited(AsyncClient.restore)
     models = waited(AsyncClient.models)
     cancel = waited(AsyncClient.cancel)
 

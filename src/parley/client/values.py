@@ -20,6 +20,7 @@ class Conversation(Struct, frozen=True):
 
     id: str
     created_at: int = 0
+    updated_at: int = 0
     expires_at: int = 0
     title: str = ""
     assistant: str = ""

@@ -13,6 +13,7 @@ from parley.server.auth import Principal, from_our_page, refused, require_our_pa
 from parley.server.parts import Parts
 from parley.wire import frames
 from parley.wire.commands import Create, Describe, Empty, Fork, OpenSession, Say
+from parley.wire.kept import Restore
 
 T = TypeVar("T")
 
@@ -128,6 +129,14 @@ class Api:
         data = [frames.turn_body(turn, conversation, snapshot) for turn in snapshot.turns]
         return answer({"object": "list", "data": data, "first": snapshot.first, "total": snapshot.total})
 
+    async def restore(self, request: Request, who: Principal) -> Response:
+        """POST /api/conversations/{id}/turns/restore"""
+        limits = self._config.limits
+        # A few turns at least, with the longest replies; JSON may write a character in as many as six bytes.
+        limit = 4 * (limits.message_bytes + 2 * limits.reply_bytes)
+        body = await bodies.read_json(request, Restore, limit=limit, seconds=self._config.body_seconds)
+        return answer({"written": await self._service.restore(who, request.path_params["id"], body)})
+
     async def turn(self, request: Request, who: Principal) -> Response:
         """GET /api/conversations/{id}/turns/{turn}"""
         return answer(await self._service.turn(who, request.path_params["id"], request.path_params["turn"]))
@@ -186,6 +195,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
         "/api/conversations": {"POST": api.create, "GET": api.index},
         one: {"GET": api.show, "PATCH": api.change, "DELETE": api.delete},
         one + "/turns": {"POST": api.say, "GET": api.history},
+        one + "/turns/restore": {"POST": api.restore},
         turn: {"GET": api.turn},
         turn + "/cancel": {"POST": api.cancel},
         one + "/queue": {"GET": api.queue},

@@ -25,6 +25,7 @@ from parley.server.config import Config, Store
 from parley.store.conversations import Policy, Receipt
 from parley.wire import frames
 from parley.wire.commands import Create, Describe, Say
+from parley.wire.kept import Restore, turn_of
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,27 @@ class Service:
         made, new = await self._begin(who, seed, about)
         await self.conversations.copy(made.conversation, path)
         return await self.conversations.snapshot(made.conversation, turns=0), new
+
+    async def restore(self, who: Principal, conversation: str, body: Restore) -> int:
+        """Write turns that have ended elsewhere into a conversation; replies how many were not there yet."""
+        await self.require(who, conversation)
+        if not who.privileged:
+            raise Forbidden("not_allowed", "Only the owner of the deployment writes down what a model said.")
+        snapshot = await self.conversations.snapshot(conversation, turns=0)
+        if snapshot.total + len(body.turns) > self.config.limits.turns:
+            raise TooLarge("too_many_turns", "The conversation would have too many turns.", param="turns")
+        known = {""}
+        for index, kept in enumerate(body.turns):
+            if not kept.ended:
+                raise InvalidRequest("turn_in_progress", "The turn has not ended.", param=f"turns[{index}]")
+            if len((kept.text + kept.reasoning + kept.tool).encode()) > self.config.limits.reply_bytes:
+                raise TooLarge("reply_too_large", "The reply is too long.", param=f"turns[{index}]")
+            if kept.parent not in known and await self.conversations.turn(conversation, kept.parent) is None:
+                raise InvalidRequest("turn_not_found", "The parent is not there.", param=f"turns[{index}].parent")
+            known.add(kept.turn)
+        written = await self.conversations.copy(conversation, [(turn_of(kept), Private()) for kept in body.turns])
+        await self.conversations.note(who.owner, conversation)
+        return written
 
     def _described(self, about: About, body: Describe) -> About:
         given: dict[str, Any] = {

@@ -60,6 +60,11 @@ class Server:
         return AsyncClient(self.url, token)
 
     @property
+    def data(self) -> Path:
+        """The directory it keeps its data in, while the block lasts."""
+        return self._directory / "data"
+
+    @property
     def asked(self) -> Stats:
         """What the model was asked so far."""
         return self._model.upstream.stats
@@ -75,7 +80,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         try:
             model = ("--model-url", self._model.start(), "--model", "scripted")
-            self._spawn("--port", str(port), "--data", str(self._directory / "data"), *model, *self._arguments)
+            self._spawn("--port", str(port), "--data", str(self.data), *model, *self._arguments)
             until = time.monotonic() + seconds
             while not asyncio.run(runs(Address(self.url))):
                 if time.monotonic() > until or self._process is None or self._process.poll() is not None:

@@ -1,15 +1,27 @@
 """What the slash words do."""
 
+import base64
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from parley.client.client import AsyncClient
 from parley.client.reply import AsyncReply
 from parley.client.terminal.clean import clean
+from parley.client.terminal.editor import edit
+from parley.client.terminal.export import document, markdown
+from parley.client.terminal.names import short
 from parley.client.terminal.screen import Notes
 from parley.client.terminal.session import Session
 from parley.client.terminal.words import Word, help_text
 from parley.client.values import Snapshot
+from parley.core.message import Parameters
+
+# What may be set of how the model is asked to answer.
+SETTABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 
 
 class Commands:
@@ -35,6 +47,7 @@ class Commands:
         self._answer = answer
         self._recall = recall
         self._listed: list[str] = []
+        self.draft = ""  # what was edited, for the next prompt
 
     async def obey(self, word: Word) -> None:
         """Do what a slash word says.
@@ -56,8 +69,18 @@ class Commands:
                 await self._model(word.rest)
             case "system":
                 await self._system(word.rest)
+            case "set":
+                await self._set(word.rest)
             case "retry":
                 await self._retry()
+            case "back":
+                await self._back()
+            case "edit":
+                self.draft = await edit(word.rest)
+            case "copy":
+                await self._copy()
+            case "save":
+                await self._save(word.rest)
             case "info":
                 await self._info()
             case _:
@@ -69,7 +92,7 @@ class Commands:
         self._listed = [one.id for one in found]
         for number, one in enumerate(found, 1):
             here = "*" if one.id == self._session.conversation else " "
-            print(f"{here}{number:3}  {one.id[5:13]}  {clean(one.title) or '(no title)'}")
+            print(f"{here}{number:3}  {short(one.id)}  {clean(one.title) or '(no title)'}")
         if not found:
             self._notes.say("no conversations yet")
 
@@ -104,6 +127,56 @@ class Commands:
         await self._session.instruct(text)
         self._notes.say("instructions set, from the next message on")
 
+    async def _set(self, text: str) -> None:
+        name, _, value = text.partition(" ")
+        if name == "system":
+            await self._system(value.strip())
+        elif not name:
+            for each, chosen in msgspec.structs.asdict(self._session.parameters).items():
+                if chosen not in (None, ()):
+                    print(f"  {each:18} {clean(str(chosen))}")
+        elif name not in SETTABLE:
+            self._notes.complain(f"there is no {name!r}; there is: {', '.join(SETTABLE)}")
+        else:
+            given = {name: (value.strip(),) if name == "stop" else value.strip()} if value.strip() else {}
+            try:
+                chosen = msgspec.convert(given, Parameters, strict=False)
+            except msgspec.ValidationError as error:
+                self._notes.complain(f"{name} cannot be {value.strip()!r}: {error}")
+                return
+            fields = {name: getattr(chosen, name)}
+            self._session.parameters = msgspec.structs.replace(self._session.parameters, **fields)
+            self._notes.say(f"{name} is {value.strip()} from now on" if given else f"{name} is left to the model")
+
+    async def _back(self) -> None:
+        turn = await self._session.back()
+        if turn is None:
+            self._notes.complain("there is nothing before that")
+        else:
+            self._notes.say(f"left out: {' '.join(turn.question.split())[:60]}; your next message takes its place")
+
+    async def _copy(self) -> None:
+        turn = await self._session.last_turn()
+        if turn is None or not turn.text:
+            self._notes.complain("there is no answer yet")
+            return
+        # OSC 52: the terminal puts it into the clipboard, also from afar.
+        sys.stdout.write(f"\x1b]52;c;{base64.b64encode(turn.text.encode()).decode()}\x07")
+        self._notes.say(f"{len(turn.text)} characters are in the clipboard, if the terminal lets them")
+
+    async def _save(self, name: str) -> None:
+        if not name or not self._session.conversation:
+            self._notes.complain("/save takes the name of a file" if not name else "nothing was said yet")
+            return
+        about = (await self._client.get(self._session.conversation, turns=0)).about
+        turns = await self._client.history(self._session.conversation)
+        try:
+            _write(name, (document if name.endswith(".json") else markdown)(about, turns))
+        except OSError as error:
+            self._notes.complain(f"{name} cannot be written: {error.strerror}")
+        else:
+            self._notes.say(f"{len(turns)} turn{'s' * (len(turns) != 1)} in {name}")
+
     async def _retry(self) -> None:
         turn = await self._session.last_turn()
         if turn is None:
@@ -119,3 +192,9 @@ class Commands:
         lines["model"] = self._session.model or "(the conversation's)"
         for name, value in lines.items():
             print(f"  {name:13} {clean(str(value))}")
+
+
+def _write(name: str, text: str) -> None:
+    """Write a file that is not there yet."""
+    with Path(name).expanduser().open("x", encoding="utf-8") as file:
+        file.write(text)

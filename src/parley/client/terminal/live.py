@@ -38,8 +38,8 @@ class Live:
         """Turn away; the reply goes on."""
         self._turn_away("left")
 
-    async def run(self, *, footed: bool) -> Outcome:
-        """Show it; `footed`: with the line of figures under it.
+    async def run(self, *, footed: bool, place: str = "") -> Outcome:
+        """Show it; `footed`: with the line of figures under it, which ends with the `place`.
 
         Raises:
             Error: the message was refused, or the server is lost.
@@ -58,7 +58,7 @@ class Live:
                 if task is not None:
                     task.cancel()
             ended = await asyncio.gather(*filter(None, (showing, self._stopping)), return_exceptions=True)
-            self._screen.finish(footer(self._reply) if whole and footed else "")
+            self._screen.finish(footer(self._reply, place) if whole and footed else "")
         if self._away.done():
             return self._away.result()
         for result in ended:

@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from parley.client.terminal.options import Exit, Options
 from parley.client.terminal.screen import screen
 from parley.client.terminal.session import Session
 from parley.client.terminal.show import footer, show
-from parley.client.values import snapshot_decoder
+from parley.client.values import Snapshot, snapshot_decoder
 
 
 class _Interrupts:
@@ -28,7 +29,7 @@ class _Interrupts:
 
 
 @asynccontextmanager
-async def _interrupts(stop: Callable[[], Awaitable[None]]) -> AsyncIterator[_Interrupts]:
+async def _interrupts(stop: Callable[[], Awaitable[None]], *, at_once: bool) -> AsyncIterator[_Interrupts]:
     seen, loop = _Interrupts(), asyncio.get_running_loop()
     stops: list[asyncio.Task[None]] = []
 
@@ -37,7 +38,7 @@ async def _interrupts(stop: Callable[[], Awaitable[None]]) -> AsyncIterator[_Int
 
     def interrupted() -> None:
         seen.count += 1
-        if seen.count == 1:
+        if seen.count == 1 and not at_once:
             stops.append(asyncio.create_task(stopping()))
         else:
             seen.left.set()
@@ -60,8 +61,31 @@ async def ask(client: AsyncClient, session: Session, options: Options, *, drawn:
     """
     assert options.question is not None
     reply = await session.say(options.question)
-    async with _interrupts(reply.cancel) as interrupts:
-        work = _frames(client, reply) if options.json else _text(reply, options, drawn=drawn)
+    work = _frames(client, reply) if options.json else _text(reply, options, drawn=drawn)
+    return await _finish(reply, work, options)
+
+
+async def watch(client: AsyncClient, snapshot: Snapshot, options: Options, *, drawn: bool) -> int:
+    """Show the newest reply of a conversation to its end, or its events until it is quiet.
+
+    Raises:
+        Error: the server is lost.
+    """
+    if options.json:
+        async for event in client.follow(snapshot.conversation, after=options.after, until="idle"):
+            _print(event.raw)
+        return Exit.OK
+    if not snapshot.turns:
+        return Exit.OK
+    reply = client.attach(snapshot.conversation, snapshot.turns[-1].turn)
+    return await _finish(reply, _text(reply, options, drawn=drawn), options, stoppable=False)
+
+
+async def _finish(
+    reply: AsyncReply, work: Coroutine[Any, Any, None], options: Options, *, stoppable: bool = True
+) -> int:
+    """Show a reply to its end; the exit status. Ctrl-C stops the reply, or only the looking on."""
+    async with _interrupts(reply.cancel, at_once=not stoppable) as interrupts:
         working = asyncio.create_task(work)
         leaving = asyncio.create_task(interrupts.left.wait())
         try:

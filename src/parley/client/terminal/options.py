@@ -18,11 +18,14 @@ class Exit(IntEnum):
 class Options(Struct, frozen=True, kw_only=True):
     """What `parley chat` was asked for.
 
-    `question` None: a REPL. `conversation` is an id, the beginning of one, or "" for a new one; `again` goes on with
-    the last one. `system` are the conversation's instructions.
+    `question` None: a REPL, or with `watch` and nobody at the terminal the newest reply to its end; with `json` its
+    events from the cursor `after` on, until it is quiet. `conversation` is an id, the beginning of one, or "" for a
+    new one; `again` goes on with the last one. `system` are the conversation's instructions.
     """
 
     question: str | None = None
+    watch: bool = False
+    after: str | None = None
     conversation: str = ""
     again: bool = False
     model: str = ""

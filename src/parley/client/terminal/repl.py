@@ -21,10 +21,11 @@ from parley.client.terminal.clean import clean
 from parley.client.terminal.commands import Commands
 from parley.client.terminal.live import Live
 from parley.client.terminal.memory import Memory
+from parley.client.terminal.names import short
 from parley.client.terminal.options import Exit, Options
-from parley.client.terminal.screen import Notes, screen
+from parley.client.terminal.screen import Notes, past, screen
 from parley.client.terminal.session import Session
-from parley.client.values import Snapshot, Turn
+from parley.client.values import Snapshot
 
 HANG_UP = (signal.SIGTERM, signal.SIGHUP)
 
@@ -90,7 +91,8 @@ class Repl:
                 if self._interrupted:
                     self._interrupted = False
                     raise KeyboardInterrupt
-                line = await self._prompt.prompt_async(self._sign, handle_sigint=False)
+                draft, self._commands.draft = self._commands.draft, ""
+                line = await self._prompt.prompt_async(self._sign, handle_sigint=False, default=draft)
             except EOFError:
                 break
             except KeyboardInterrupt:
@@ -134,7 +136,8 @@ class Repl:
         """Show a reply to its end, or leave with it going on."""
         self._live = Live(reply, screen(drawn=self._drawn), self._keyboard)
         try:
-            outcome = await self._live.run(footed=not self._options.quiet)
+            place = f"turn {self._session.turns} of {short(reply.conversation)}"
+            outcome = await self._live.run(footed=not self._options.quiet, place=place)
         finally:
             self._live = None
             print()
@@ -152,23 +155,17 @@ class Repl:
             return
         turn = snapshot.turns[-1]
         self._notes.say(f"{snapshot.about.title} · {snapshot.total} turn{'s' * (snapshot.total != 1)}")
-        print("\n".join(f"> {line}" for line in clean(turn.question).splitlines()))
         if turn.ended:
-            self._show(turn)
+            past(turn, drawn=self._drawn)
         else:
+            print("\n".join(f"> {line}" for line in clean(turn.question).splitlines()))
             await self._answer(self._client.attach(snapshot.conversation, turn.turn))
-
-    def _show(self, turn: Turn) -> None:
-        shown = screen(drawn=self._drawn)
-        shown.add(turn.text)
-        shown.finish("" if turn.status == "completed" else f"({turn.status})")
-        print()
 
     def _farewell(self, *, running: bool) -> None:
         if not self._session.conversation:
             return
         url = f" --url {self._options.url}" if self._options.url else ""
-        line = f"parley chat{url} --id {self._session.conversation}"
+        line = f"parley attach{url} {short(self._session.conversation)}"
         self._notes.say(f"the reply goes on; back to it: {line}" if running else f"back to it: {line}")
 
     def _interrupt(self) -> None:
@@ -212,6 +209,10 @@ def _bindings() -> KeyBindings:
     @bindings.add("escape", "enter")
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.newline(copy_margin=False)
+
+    @bindings.add("c-o")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
 
     return bindings
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from parley.client.terminal.clean import Cleaner, clean
+from parley.client.values import Turn
 
 GREY, RESET = "\x1b[90m", "\x1b[0m"
 UP, ERASE_BELOW = "\x1b[{}A", "\x1b[J"
@@ -224,6 +225,15 @@ def terminal_size() -> tuple[int, int]:
 def draws(out: TextIO, environment: dict[str, str], *, plain: bool) -> bool:
     """Whether an answer is drawn, or goes out as bare text."""
     return out.isatty() and not plain and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def past(turn: Turn, *, drawn: bool) -> None:
+    """Print a turn that was before: the question, the answer as far as it goes."""
+    print("\n".join(f"> {line}" for line in clean(turn.question).splitlines()))
+    shown = screen(drawn=drawn)
+    shown.add(turn.text)
+    shown.finish("" if turn.status == "completed" else f"({turn.status})")
+    print()
 
 
 def screen(*, drawn: bool) -> Screen:

@@ -4,8 +4,9 @@ from parley.client.client import AsyncClient
 from parley.client.errors import NotFound
 from parley.client.reply import AsyncReply
 from parley.client.terminal.memory import Memory
+from parley.client.terminal.names import resolve
 from parley.client.values import Conversation, Snapshot, Turn
-from parley.core import ids
+from parley.core.message import Parameters
 
 TITLE = 60  # characters of the first message that make the title
 
@@ -17,6 +18,8 @@ class Session:
         conversation: its id; "" until the first message.
         model: asked for each message; "" leaves it to the conversation.
         system: instructions of the conversations that are created from here.
+        parameters: how the model is asked to answer from here on.
+        turns: how many the conversation has, as far as is known here.
     """
 
     def __init__(self, client: AsyncClient, memory: Memory, *, model: str = "", system: str = "") -> None:
@@ -25,10 +28,13 @@ class Session:
         self.conversation = ""
         self.model = model
         self.system = system
+        self.parameters = Parameters()
+        self.turns = 0
+        self._behind: str | None = None  # the turn that the next message is said behind; None: the newest
 
     def new(self) -> None:
         """Leave the conversation: the next message begins another."""
-        self.conversation = ""
+        self.conversation, self.turns, self._behind = "", 0, None
 
     async def say(self, text: str, *, parent: str | None = None) -> AsyncReply:
         """Say something, in a new conversation if there is none yet."""
@@ -38,7 +44,10 @@ class Session:
             made = await self._client.create(title=title, instructions=self.system)
             self.conversation = made.id
         self._memory.remember(self._client.url, self.conversation)
-        return self._client.say(self.conversation, text, model=self.model, parent=parent)
+        behind = self._behind if parent is None else parent
+        self._behind = None
+        self.turns += 1
+        return self._client.say(self.conversation, text, model=self.model, parent=behind, parameters=self.parameters)
 
     async def resume(self) -> Snapshot | None:
         """Go on with the conversation last spoken in, from here or elsewhere; None when there is none."""
@@ -60,11 +69,18 @@ class Session:
         Raises:
             NotFound: there is none, or more than one.
         """
-        conversation = name if ids.is_conversation_id(name) else await self._named(name)
+        conversation = await resolve(self._client, name)
         snapshot = await self._client.get(conversation, turns=1)
-        self.conversation = conversation
+        self.conversation, self.turns, self._behind = conversation, snapshot.total, None
         self._memory.remember(self._client.url, conversation)
         return snapshot
+
+    async def back(self) -> Turn | None:
+        """Leave the last exchange out: the next message is said in its place. Replies it; None: there is none."""
+        turn = await self.last_turn()
+        if turn is not None:
+            self._behind = turn.parent
+        return turn
 
     async def instruct(self, system: str) -> None:
         """Give the conversation other instructions, and those that are created from here."""
@@ -73,21 +89,14 @@ class Session:
         self.system = system
 
     async def last_turn(self) -> Turn | None:
-        """The turn that was asked last."""
-        if not self.conversation:
+        """The turn that was asked last, of those that were not left out."""
+        if not self.conversation or self._behind == "":
             return None
+        if self._behind is not None:
+            return await self._client.turn(self.conversation, self._behind)
         turns = (await self._client.get(self.conversation, turns=1)).turns
         return turns[-1] if turns else None
 
     async def listing(self) -> list[Conversation]:
         """The conversations last spoken in."""
         return await self._client.conversations(limit=20)
-
-    async def _named(self, name: str) -> str:
-        begins = "conv_" + name.removeprefix("conv_")
-        known = await self._client.conversations(limit=100)
-        found = [one.id for one in known if one.id.startswith(begins)]
-        if len(found) != 1 or begins == "conv_":
-            reason = "is no conversation of yours" if not found else "fits more than one conversation"
-            raise NotFound(f"{name!r} {reason}; /list or `parley chat -c` find the last ones.")
-        return found[0]

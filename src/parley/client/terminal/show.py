@@ -58,8 +58,8 @@ def notice(happened: Notice, screen: Screen) -> None:
             pass  # the text goes on, that says it
 
 
-def footer(reply: AsyncReply) -> str:
-    """The line under an answer: tokens, speed, time to the first text."""
+def footer(reply: AsyncReply, place: str = "") -> str:
+    """The line under an answer: tokens, speed, time to the first text, and where that was."""
     parts: list[str] = []
     if reply.status == "cancelled":
         parts.append("stopped")
@@ -72,4 +72,4 @@ def footer(reply: AsyncReply) -> str:
             parts.append(f"{(tokens - 1) / reply.seconds:.0f} tok/s")
     if reply.first_token_ms is not None:
         parts.append(f"first {reply.first_token_ms / 1000:.1f} s")
-    return " · ".join(parts)
+    return " · ".join([*parts, place] if place else parts)
