@@ -100,7 +100,8 @@ class Meter:
     """What a set of processes, by part, spends from `start` on."""
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self.pids = {pid: part(pid) for pid in pids}
+        # Where there is no /proc, nothing is known of any process.
+        self.pids = {pid: part(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
         self._before: dict[int, float] = {}
 
     def start(self) -> None:

@@ -139,7 +139,7 @@ async def bench(args: argparse.Namespace) -> dict[str, Any]:
         if found.direct is not None:
             limit = msgspec.structs.replace(found, make=found.direct, pids=lambda: [], forget=False)
             direct = await rounds(limit, plan, 1, progress.named("the model asked directly"))
-        processes = bool(found.pids())
+        processes = bool(runs[0]["memory"])
     progress.done()
     return {
         "what": found.what,
