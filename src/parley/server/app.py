@@ -10,7 +10,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp
 
-from parley.server import agui, api, durable_streams, health, ollama, openai, page, seeds, serverless, socket, uimessage
+from parley.server import (
+    agui,
+    api,
+    durable_streams,
+    health,
+    mcp,
+    ollama,
+    openai,
+    page,
+    seeds,
+    serverless,
+    socket,
+    uimessage,
+)
 from parley.server.config import Config, Store
 from parley.server.errors import HANDLERS
 from parley.server.gate import Gate
@@ -27,6 +40,7 @@ GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
     agui.routes,
     ollama.routes,
     durable_streams.routes,
+    mcp.routes,
     seeds.routes,
     serverless.routes,
     page.routes,
@@ -71,5 +85,5 @@ def cors(config: Config) -> Middleware:
         allow_origins=config.origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["*"],  # OpenAI's clients send a dozen of their own
-        expose_headers=["x-request-id", "idempotent-replayed", "retry-after", *durable_streams.HEADERS],
+        expose_headers=["x-request-id", "idempotent-replayed", "retry-after", mcp.SESSION, *durable_streams.HEADERS],
     )

@@ -1,0 +1,1 @@
+"""The Model Context Protocol's server side, as pure forms (docs/reference/mcp.md)."""
