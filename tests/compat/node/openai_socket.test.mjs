@@ -32,6 +32,13 @@ function open(t) {
 
 const responseOf = (events) => events.at(-1).response;
 
+/** The code of the error that a create was answered with. */
+function codeOf(events) {
+  const error = events.at(-1);
+  assert.ok(error instanceof OpenAI.OpenAIError, JSON.stringify(events));
+  return error.error.error.code;
+}
+
 test("the events are those of a stream", async (t) => {
   const { ask } = open(t);
   const events = await ask({ input: "say 5 reasoning=1" });
@@ -52,8 +59,8 @@ test("what is not stored is gone on behind on its connection only", async (t) =>
   const first = responseOf(await here.ask({ input: "one", store: false }));
   const second = responseOf(await here.ask({ input: "two", store: false, previous_response_id: first.id }));
   assert.equal(second.output[0].content[0].text, "You said: two (3 messages)");
-  const [error] = await elsewhere.ask({ input: "three", store: false, previous_response_id: second.id });
-  assert.match(error.message, /previous_response_not_found|no such previous response/i);
+  const refused = await elsewhere.ask({ input: "three", store: false, previous_response_id: second.id });
+  assert.equal(codeOf(refused), "previous_response_not_found");
   await assert.rejects(client.responses.retrieve(second.id), OpenAI.NotFoundError);
 });
 
@@ -65,14 +72,19 @@ test("tools", async (t) => {
   const input = [{ type: "function_call_output", call_id, output: "blue" }];
   const after = responseOf(await ask({ input, tools, store: false, previous_response_id: made.id }));
   assert.equal(after.status, "completed");
+  const orphan = [{ ...input[0], call_id: "call_x" }];
+  const refused = await ask({ input: orphan, tools, store: false, previous_response_id: after.id });
+  assert.equal(codeOf(refused), "call_not_found");
 });
 
 test("an error leaves the connection open", async (t) => {
   const { ask } = open(t);
-  for (const bad of [{ input: "x", model: "nobody" }, { input: "x", temperature: 9 }, { input: "" }]) {
-    const events = await ask(bad);
-    assert.ok(events.at(-1) instanceof OpenAI.OpenAIError, JSON.stringify(events));
-  }
+  for (const [code, bad] of [
+    ["model_not_found", { input: "x", model: "nobody" }],
+    ["invalid_value", { input: "x", temperature: 9 }],
+    ["empty_message", { input: "" }],
+  ])
+    assert.equal(codeOf(await ask(bad)), code);
   assert.equal(textOf(await ask({ input: "say 2" })), said(2));
 });
 

@@ -16,10 +16,15 @@ test("the SDK's own resume gets exactly the rest", async () => {
   }
   killWorkers();
   const { id } = seen[0].response;
-  const stream = client.responses.stream({ response_id: id, starting_after: seen.at(-1).sequence_number });
-  const events = [...seen, ...(await collect(stream))];
-  assertDense(events);
-  assert.equal(textOf(events), said(TOKENS, "resumed"));
+  const starting_after = seen.at(-1).sequence_number;
+  // The helper asks for the whole and shows the rest; the bare call asks for the rest.
+  const stream = client.responses.stream({ response_id: id, starting_after });
+  const bare = client.responses.retrieve(id, { stream: true, starting_after }).then(collect);
+  for (const rest of await Promise.all([collect(stream), bare])) {
+    const events = [...seen, ...rest];
+    assertDense(events);
+    assert.equal(textOf(events), said(TOKENS, "resumed"));
+  }
   const final = await stream.finalResponse();
   assert.equal(final.status, "completed");
   assert.equal(final.output_text, said(TOKENS, "resumed"));
