@@ -344,6 +344,36 @@ async def late(it: Office, chat: Chat, given: dict[str, Any]) -> list[dict[str, 
     return await chat.post(given)
 
 
+def test_an_application_that_sends_one_message_alone_keeps_its_place() -> None:
+    async def main() -> None:
+        async with office() as it:
+            chat = Chat(it)
+            for name in ("u1", "u2", "u3"):
+                await chat.post({"id": "chat", "message": user(name, name)})
+            await chat.post({"id": "chat", "message": user("u3", "u3"), "trigger": "regenerate-message"})
+            assert [each["content"] for each in asked(it) if each["role"] == "user"] == ["u1", "u2", "u3"]
+            await chat.post({"id": "chat", "message": user("instead", "u2"), "messageId": "u2"})
+            assert [each["content"] for each in asked(it) if each["role"] == "user"] == ["u1", "instead"]
+            found = texts(await chat.call("GET", "/chat/messages"))
+            assert found[::2] == ["u1", "instead"]
+
+    run(main())
+
+
+def test_what_waits_is_listed_behind_what_is_being_written() -> None:
+    async def main() -> None:
+        async with office() as it:
+            chat = Chat(it)
+            async with chat.reading(body(user("say 1000 delay=0.02")), 1):
+                second = asyncio.create_task(chat.post(body(user("more", "u2"))))
+                await queued(it, 2)
+                assert texts(await chat.call("GET", "/chat/messages")) == ["say 1000 delay=0.02", "more"]
+                await chat.call("POST", "/chat/stop")
+                await second
+
+    run(main())
+
+
 def test_an_image_is_shown_and_loaded() -> None:
     async def main() -> None:
         async with office() as it:

@@ -10,13 +10,12 @@ from parley.core.turn import Private
 from parley.server.api import private
 from parley.server.auth import Principal
 from parley.server.endpoints import Endpoints
-from parley.server.live import Live
 from parley.server.parts import Parts
-from parley.server.retelling import retold
-from parley.server.stream import FrameStream
+from parley.server.retelling import retell
 from parley.server.threads import Saying, Threads, check_replayed
 from parley.wire.agui import Run, RunAgentInput
 from parley.wire.lines import function_tools
+from parley.wire.openai.response import Subject
 
 
 class Runs(Endpoints):
@@ -31,39 +30,31 @@ class Runs(Endpoints):
         body = await self.body(request, RunAgentInput)
         if not body.runId or len(body.runId) > self.parts.config.limits.key_chars:
             raise InvalidRequest("invalid_value", "`runId` must be a short text.", param="runId")
-        lines = body.lines()
-        chosen = body.choice()
+        conversation, turn = await self._say(who, body)
+
+        async def make(subject: Subject) -> Run:
+            return Run(subject, body.threadId, body.runId)
+
+        return await retell(self.parts, who, conversation, turn, make)
+
+    async def _say(self, who: Principal, body: RunAgentInput) -> tuple[str, str]:
+        """Say what is new; replies the conversation and the turn, which a repeat does not post again."""
+        lines, chosen = body.lines(), body.choice()
         choice = (chosen.model or "", chosen.assistant or "")
         self.service.require_choice(*choice)
         asked = Private(parameters=Parameters(tools=function_tools(body.tools or [])))
         conversation = await self.threads.make(who, body.threadId, "threadId")
         key = f"run\n{body.runId}"
-        found = await self.threads.turn(conversation, key)
-        if found is not None:
+        if (found := await self.threads.turn(conversation, key)) is not None:
             if lines[-1].said:
                 check_replayed(found, lines[-1].said[-1])
-            turn = found.id
-        else:
-            place = await self.threads.place(conversation, lines)
-            parent, new = place.parent, place.new
-            if place.last is not None or not new:
-                # The thread is what the client shows: it may have gone back in it, or ask once more.
-                parent, new = place.beside()
-            turn = await self.threads.say(who, place, Saying(key, parent, new), asked, choice=choice)
-        return await self._stream(who, conversation, turn, body)
-
-    async def _stream(self, who: Principal, conversation: str, turn: str, body: RunAgentInput) -> Response:
-        live = Live(self.parts, who, conversation, turn)
-
-        async def leave() -> None:
-            live.close()
-
-        try:
-            await live.open()
-        except BaseException:
-            await leave()
-            raise
-        return FrameStream(retold(live, Run(live.subject, body.threadId, body.runId)), leave, live.outbox)
+            return conversation, found.id
+        place = await self.threads.place(conversation, lines)
+        parent, new = place.parent, place.new
+        if place.last is not None or not new:
+            # The thread is what the client shows: it may have gone back in it, or ask once more.
+            parent, new = place.beside()
+        return conversation, await self.threads.say(who, place, Saying(key, parent, new), asked, choice=choice)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -1,12 +1,18 @@
 """A response retold, as it happens, in the words of another protocol: bare `data:` events, each one write."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from starlette.responses import Response
+
 from parley.core.turn import Turn
+from parley.server.auth import Principal
 from parley.server.live import Live
+from parley.server.parts import Parts
+from parley.server.stream import FrameStream
 from parley.wire.frames import encode
 from parley.wire.openai.events import Event
+from parley.wire.openai.response import Subject
 
 DONE = b"data: [DONE]\n\n"
 # A comment that no client takes for an event: there is no blank line behind it.
@@ -33,7 +39,40 @@ class Telling(Protocol):
         ...
 
 
-async def retold(live: Live, made: Telling, *, end: bytes = b"") -> AsyncIterator[bytes]:
+async def retell(
+    parts: Parts,
+    who: Principal,
+    conversation: str,
+    turn: str,
+    make: Callable[[Subject], Awaitable[Telling]],
+    *,
+    end: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The stream of a response.
+
+    Args:
+        make: what tells it.
+        end: what stands behind the last event.
+
+    Raises:
+        NotFound, Gone, Unavailable, TooMany.
+    """
+    live = Live(parts, who, conversation, turn)
+
+    async def leave() -> None:
+        live.close()
+
+    try:
+        await live.open()
+        made = await make(live.subject)
+    except BaseException:
+        await leave()
+        raise
+    return FrameStream(retold(live, made, end), leave, live.outbox, headers=headers)
+
+
+async def retold(live: Live, made: Telling, end: bytes) -> AsyncIterator[bytes]:
     """The frames of a response, up to its end."""
     for each in made.opening():
         yield frame(each)

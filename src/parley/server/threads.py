@@ -20,8 +20,10 @@ from parley.server.exchange import Exchange
 from parley.server.parts import Parts
 from parley.wire.lines import Form, Kept, Line, Output, called_in, calls_of, counts, echo_of, line_ids
 
-# How far back it is looked for what was said elsewhere meanwhile.
-MOST_BEHIND = 1_000
+# How many turns it is looked back for what was said: as a rule they are near, and it costs as much as there are.
+NEAR, FAR = 32, 1_000
+# How many answers of a client's copy are looked up, the newest first, until one is there.
+MOST_ANSWERS = 32
 
 Path = list[tuple[Turn, Private]]
 
@@ -62,11 +64,18 @@ class Place(Struct, frozen=True):
         return self.last.id if self.off and self.last is not None else None
 
     def beside(self) -> tuple[str, tuple[Line, ...]]:
-        """What a turn follows that goes on where the client's copy does, and what it says: the last line at least."""
+        """What a turn follows that says the last line again, beside the one that said it, or that goes on where the
+        client's copy does; and what it says: the last line at least.
+        """
+        new = {line.id for line in self.new}
+        for turn, private in reversed(self.behind):
+            said = line_ids(self.conversation, turn, private)
+            if self.lines and self.lines[-1].id in said:
+                return turn.parent, tuple(line for line in self.lines if line.id in said or line.id in new)
         parent, lines = self.last.id if self.last is not None else ROOT, self.lines
         for turn, private in self.behind:
             said = line_ids(self.conversation, turn, private)
-            if not said or not counts(turn) or not {line.id for line in lines[:-1]}.issuperset(said):
+            if not said or not counts(turn) or not {line.id for line in lines}.issuperset(said):
                 break
             parent, lines = turn.id, tuple(line for line in lines if line.id not in said)
         return parent, lines
@@ -119,8 +128,12 @@ class Threads:
 
     # Places.
 
-    async def place(self, conversation: str, lines: Sequence[Line]) -> Place:
-        """Where a client's copy of a conversation goes on."""
+    async def place(self, conversation: str, lines: Sequence[Line], *, deep: bool = False) -> Place:
+        """Where a client's copy of a conversation goes on.
+
+        Args:
+            deep: look far back for what was said, even where no answer of ours tells how far.
+        """
         snapshot = await self._conversations.snapshot(conversation, turns=0)
         last, at = await self._last_answer(conversation, lines) if snapshot.total else (None, -1)
         rest = tuple(lines[at + 1 :])
@@ -130,13 +143,14 @@ class Threads:
             rest = rest[own[-1] + 1 :] if own else rest
         behind: Path | None = []
         if snapshot.head and (last is None or last.id != snapshot.head):
-            behind = await self._behind(conversation, last, snapshot.head)
+            behind = await self._behind(conversation, last, snapshot.head, deep=deep)
         given = lines[at].outputs if last is not None else ()
         outputs = tuple(each for each in given if last is not None and called_in(each.message.call) == last.id)
         return Place(conversation, last, behind is None, behind or [], rest, outputs)
 
     async def _last_answer(self, conversation: str, lines: Sequence[Line]) -> tuple[Turn | None, int]:
-        for number in range(len(lines) - 1, -1, -1):
+        answers = [number for number, line in enumerate(lines) if line.responses]
+        for number in answers[: -MOST_ANSWERS - 1 : -1]:
             for name in lines[number].responses:
                 parsed = ids.parse_response_id(name)
                 if parsed is not None and parsed[0] == conversation:
@@ -145,13 +159,19 @@ class Threads:
                         return found[0], number
         return None, -1
 
-    async def _behind(self, conversation: str, last: Turn | None, head: str) -> Path | None:
+    async def _behind(self, conversation: str, last: Turn | None, head: str, *, deep: bool) -> Path | None:
         """The turns behind one, up to the newest; None when that stands on another branch."""
-        path = await self.path(conversation, head, MOST_BEHIND)
-        if last is None:
-            return path
-        at = next((number for number, (turn, _) in enumerate(path) if turn.id == last.id), None)
-        return None if at is None else path[at + 1 :]
+        path: Path = []
+        for most in (NEAR, FAR) if deep or last is not None else (NEAR,):
+            path = await self.path(conversation, head, most)
+            at = next(
+                (number for number, (turn, _) in enumerate(path) if last is not None and turn.id == last.id), None
+            )
+            if at is not None:
+                return path[at + 1 :]
+            if len(path) < most:
+                break
+        return path if last is None else None
 
     async def path(self, conversation: str, turn: str, most: int) -> Path:
         """The turns that lead to a turn, oldest first, with it; at most so many."""
@@ -206,7 +226,7 @@ class Threads:
 
 
 def seed(who: Principal, name: str) -> bytes:
-    """What the conversation of a name is made of: the one that it makes as an idempotency key of the native protocol."""
+    """What the conversation of a name is made of: that which an idempotency key makes on the native protocol."""
     return hashlib.sha256(f"{who.owner}\n{name}".encode()).digest()[:16]
 
 

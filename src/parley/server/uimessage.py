@@ -18,10 +18,8 @@ from parley.server import bodies
 from parley.server.api import answer, private
 from parley.server.auth import Principal
 from parley.server.endpoints import Endpoints
-from parley.server.live import Live
 from parley.server.parts import Parts
-from parley.server.retelling import DONE, retold
-from parley.server.stream import FrameStream
+from parley.server.retelling import DONE, retell
 from parley.server.threads import Place, Saying, Threads, check_replayed
 from parley.wire.lines import Line, continues, function_tools, line_ids
 from parley.wire.openai.response import Subject
@@ -91,19 +89,10 @@ class Chats(Endpoints):
             return "", []
 
     async def _stream(self, who: Principal, conversation: str, turn: str, *, whole: bool) -> Response:
-        live = Live(self.parts, who, conversation, turn)
+        async def make(subject: Subject) -> Chunks:
+            return Chunks(subject, await self._steps(subject), whole=whole)
 
-        async def leave() -> None:
-            live.close()
-
-        try:
-            await live.open()
-            steps = await self._steps(live.subject)
-        except BaseException:
-            await leave()
-            raise
-        made = Chunks(live.subject, steps, whole=whole)
-        return FrameStream(retold(live, made, end=DONE), leave, live.outbox, headers=HEADERS)
+        return await retell(self.parts, who, conversation, turn, make, end=DONE, headers=HEADERS)
 
     async def _steps(self, subject: Subject) -> list[Subject]:
         """The responses that the message of a response began with."""
@@ -115,7 +104,7 @@ class Chats(Endpoints):
 
     async def _say(self, who: Principal, conversation: str, asked: "Asked") -> str:
         """Say what is new; replies the turn that answers it, which a repeat does not post again."""
-        place = await self.threads.place(conversation, asked.lines)
+        place = await self.threads.place(conversation, asked.lines, deep=asked.anew or asked.edits)
         if asked.anew and asked.key is None and (rival := rival_of(place, asked)) is not None:
             return rival
         saying = asked.saying(place)
@@ -158,6 +147,11 @@ class Asked(msgspec.Struct, frozen=True):
         """Whether it asks for another answer to the newest line."""
         return not self.answers and self.body.trigger == "regenerate-message"
 
+    @property
+    def edits(self) -> bool:
+        """Whether the newest line takes the place of an older one of its id."""
+        return not self.answers and not self.anew and self.body.messageId == self.last.id
+
     def saying(self, place: Place) -> Saying:
         """What is to be said. Repeated, it has the same key."""
         if self.answers:
@@ -168,7 +162,7 @@ class Asked(msgspec.Struct, frozen=True):
             instead = named[1] if named is not None else place.behind[-1][0].id if place.behind else ""
             parent, lines = place.beside()
             return Saying(self.key or f"again\n{self.last.id}\n{instead}", parent, lines, place.untold)
-        if self.body.messageId == self.last.id:  # it takes the place of an older one
+        if self.edits:
             parent, lines = place.beside()
             return Saying(self.key or f"edit\n{self._digest(parent)}", parent, lines, place.untold)
         return Saying(self.key or f"say\n{self.last.id}", place.parent, place.new, place.untold)

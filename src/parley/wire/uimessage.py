@@ -187,7 +187,8 @@ def ui_messages(conversation: str, path: Sequence[tuple[Turn, Private]]) -> list
         if turn.status not in TERMINAL_STATUSES:
             if answer is not None:
                 listed.remove(answer)
-            break
+                answer = None
+            continue
         parts = _parts(turn)
         if parts and answer is None:
             response = ids.response_id(conversation, turn.id)

@@ -111,6 +111,11 @@ const scenarios = {
     assert.ok(said(1000).startsWith(newMessages[0].content));
   },
 
+  async silence() {
+    const { newMessages } = await ask(open("silence"), "say 5 first=2.5 delay=0.5");
+    assert.equal(newMessages[0].content, said(5));
+  },
+
   async failing() {
     const agent = open("failing");
     const { end } = await ask(agent, "say 5 status=400");

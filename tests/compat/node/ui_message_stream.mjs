@@ -224,6 +224,13 @@ const scenarios = {
     if (chat.status === "ready") assert.ok(textOf(loaded.at(-1)).startsWith("t.r2:0000"));
   },
 
+  async silence() {
+    const chat = open("silence");
+    await chat.sendMessage({ text: "say 5 first=2.5 delay=0.5" });
+    assert.equal(chat.problems.length, 0, String(chat.problems[0]));
+    assert.equal(textOf(chat.lastMessage), said(5));
+  },
+
   async read() {
     const transport = new DefaultChatTransport({ api });
     const message = { id: "m", role: "user", parts: [{ type: "text", text: "say 3" }] };
