@@ -7,7 +7,7 @@ from msgspec import Struct
 WORDS = {
     "new": "begin another conversation",
     "list": "the conversations last spoken in",
-    "open": "N or ID: go on with one of them",
+    "open": "ID: go on with one of them, also by its number in /list",
     "model": "NAME: who answers from now on; alone: who there is",
     "system": "TEXT: instructions for the conversation",
     "set": "NAME VALUE: temperature, max_tokens, seed, ...; NAME alone unsets it; alone: what is set",
@@ -19,6 +19,14 @@ WORDS = {
     "info": "where you are",
     "help": "this",
     "bye": "leave (also: exit, quit, Ctrl-D)",
+}
+KEYS = {
+    "Enter": "sends",
+    'Alt-Enter, a \\ at the end, """': "go on with the message on another line",
+    "Ctrl-O": "opens the message in $EDITOR",
+    "Ctrl-C": "stops the reply and keeps its text; at an empty prompt, a second one leaves",
+    "Ctrl-D": "leaves; the reply goes on, and `parley attach` brings it back",
+    "Up, Ctrl-R, Tab": "what was typed before, a search in it, the slash words",
 }
 OTHER_NAMES = {"exit": "bye", "quit": "bye", "?": "help", "clear": "new"}
 QUOTES = '"""'
@@ -60,8 +68,5 @@ def help_text() -> str:
     """What there is to know."""
     width = max(map(len, WORDS)) + 1
     words = "\n".join(f"  {'/' + word:{width}}  {text}" for word, text in WORDS.items())
-    return (
-        f"{words}\n"
-        f"  Enter sends; Alt-Enter, a \\ at the end or {QUOTES} go on with the message\n"
-        "  Ctrl-C stops the reply and keeps its text; Ctrl-D leaves and the reply goes on"
-    )
+    keys = "\n".join(f"  {key}: {text}" for key, text in KEYS.items())
+    return f"{words}\n{keys}"
