@@ -27,6 +27,14 @@ def growth(results: Results) -> tuple[float | None, ...]:
     return (round(costs[-1] / costs[0], 2) if len(costs) > 1 and costs[0] else None,)
 
 
+def beside(results: Results) -> tuple[float | None, ...]:
+    """What a token costs against the cheapest peer, measured in the same session."""
+    load = "20 ms a token"
+    ours = results.median("beside", f"Parley, websocket: {load}", "cpu_s_per_million_tokens")
+    theirs = results.median("beside", f"resumable-stream: {load}", "cpu_s_per_million_tokens")
+    return (round(ours / theirs, 2) if ours and theirs else None,)
+
+
 def wrong(results: Results) -> tuple[float | None, ...]:
     """Replies that were not what the model said, of Parley in any scenario."""
     return (float(sum(run.get("wrong", 0) for run in _ours(results))),)
@@ -45,6 +53,8 @@ GOALS = (
         "cost", f"CPU seconds for a million tokens, {SOCKETS}, all processes", (50,), "s",
         of(("stream", "websocket", "cpu_s_per_million_tokens")),
     ),
+    # 50 against the 46 that were measured of it when the goal was set: machines differ, this ratio hardly does.
+    Goal("beside", "the same, against resumable-stream's in the same session", (1.09,), "", beside),
     Goal(
         "burst", "the same, tokens as fast as they come", (15,), "s",
         of(("burst", "websocket", "cpu_s_per_million_tokens")),

@@ -71,6 +71,12 @@ MEANING = {
     "open-responses-server and Chainlit keep history in their memory; LiteLLM keeps nothing. Parley's are durable.",
 }
 
+LIMIT = """Neither the upstream nor the load client is what is measured: together, with nothing between, they carry
+{fast:,.0f} tokens a second. At 64 conversations at 20 ms a token the upstream writes a token {p50:.1f} ms after it is
+due (p99 {p99:.1f} ms; its timer has a resolution of 1 ms) and takes {upstream:.0f} CPU seconds a million tokens, the client
+{client:.0f}.
+"""
+
 UNITS = """Unit costs, measured at 256 replies at 20 ms a token: {web:.3g} µs of a web server's CPU a token,
 {worker:.3g} µs of a worker's, {redis:.3g} µs of Redis'; {socket_kb:.3g} kB a socket; in Redis {conversation:.0f} B a
 conversation, {turn_kb:.3g} kB a turn of 200 tokens that ended a moment ago, {under_way_kb:.3g} kB a reply under way;
@@ -101,11 +107,25 @@ class Page:
         """The whole page; `plots` holds its plots from then on."""
         machine = self.results.machine
         busy = ": the machine was shared, these are not its best figures" if machine["load_average"] > 1 else ""
-        written = [INTRO.format(**machine, busy=busy), "## Goals\n", self._goals()]
+        written = [INTRO.format(**machine, busy=busy), self._limit(), "## Goals\n", self._goals()]
         for name, scenario in self.results.scenarios.items():
             written += [f"\n## {scenario['title']}\n", f"{MEANING.get(name, '')}\n", *self._scenario(name)]
         written += ["\n## Scale on paper\n", self._scale()]
         return "\n".join(written).rstrip() + "\n"
+
+    def _limit(self) -> str:
+        """What shows that upstream and load client are not what is measured."""
+        paced, fast = dict(self.results.cases("stream")).get("direct"), dict(self.results.cases("burst")).get("direct")
+        if paced is None or fast is None:
+            return ""
+        per = 1e6 / paced["tokens"]["median"]
+        return LIMIT.format(
+            fast=fast["tokens_per_s"]["median"],
+            p50=paced["upstream_late_ms.p50"]["median"],
+            p99=paced["upstream_late_ms.p99"]["median"],
+            client=paced["client_cpu_s"]["median"] * per,
+            upstream=paced["upstream_cpu_s"]["median"] * per,
+        )
 
     def _goals(self) -> str:
         return table(("figure", "goal", "measured", "reached", "remark"), goals.rows(self.results, self.remarks))

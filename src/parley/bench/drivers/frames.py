@@ -19,6 +19,7 @@ class Frame(Struct):
     channel: str = "text"
     status: str = ""
     error: dict[str, Any] | None = None
+    retry_after: float | None = None
 
 
 FRAME = msgspec.json.Decoder(Frame)
@@ -65,7 +66,8 @@ class Taking:
         elif kind == "rewind" and frame.turn == self.turn:
             raise Wrong("the reply was withdrawn in part")
         elif kind == "error":
-            raise Refused(f"{(frame.error or {}).get('code')}: {(frame.error or {}).get('message')}")
+            told = f"{(frame.error or {}).get('code')}: {(frame.error or {}).get('message')}"
+            raise Failed(told) if frame.retry_after is None else Refused(told)
         elif kind == "bye":
             raise Failed("the server goes away")
 
