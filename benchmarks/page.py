@@ -73,8 +73,8 @@ MEANING = {
 
 LIMIT = """Neither the upstream nor the load client is what is measured: together, with nothing between, they carry
 {fast:,.0f} tokens a second. At 64 conversations at 20 ms a token the upstream writes a token {p50:.1f} ms after it is
-due (p99 {p99:.1f} ms; its timer has a resolution of 1 ms) and takes {upstream:.0f} CPU seconds a million tokens, the client
-{client:.0f}.
+due (p99 {p99:.1f} ms; its timer has a resolution of 1 ms) and takes {upstream:.0f} CPU seconds a million tokens, the
+client {client:.0f}.
 """
 
 UNITS = """Unit costs, measured at 256 replies at 20 ms a token: {web:.3g} µs of a web server's CPU a token,

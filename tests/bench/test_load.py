@@ -89,3 +89,9 @@ def test_a_server_that_is_not_there() -> None:
 
     with pytest.raises(Failed, match=r"127\.0\.0\.1:1 cannot be reached"):
         uvloop.run(run())
+
+
+def test_a_reply_that_does_not_end_is_a_failure(say: list[str]) -> None:
+    told = loaded(Plan(conversations=1, turns=2, tokens=3, delay=30, ramp=0, patience=0.2))
+    assert (told.failed, told.replies) == (1, 0)
+    assert told.errors == ["no end of the reply after 0.2 s"]

@@ -25,8 +25,10 @@ NUMBERS = itertools.count()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is asked. `ramp` spreads the beginnings evenly over so many seconds: None, over 1 s or the first reply.
+    """What is asked.
 
+    `ramp` spreads the beginnings evenly over so many seconds (None: over a second, or over one token's delay where that
+    is longer). A reply that has not ended after `patience` seconds counts as failed.
     `message` is said to a model that is not the deterministic one; its replies are compared with what was kept.
     """
 
@@ -36,6 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     delay: float = 0.02
     ramp: float | None = None
     message: str = ""
+    patience: float = 300.0
 
     @property
     def spread(self) -> float:
@@ -148,7 +151,11 @@ class Load:
         if self._upstream is not None:
             ask = Ask(plan.tokens, plan.delay, f"c{next(NUMBERS)}")
         reply = Reply(ask, time.monotonic())
-        await driver.turn(ask.message if ask else plan.message, reply)
+        try:
+            async with asyncio.timeout(plan.patience):
+                await driver.turn(ask.message if ask else plan.message, reply)
+        except TimeoutError:
+            raise Failed(f"no end of the reply after {plan.patience:g} s") from None
         ended = time.monotonic()
         reply.finish(await driver.kept() if ask is None and driver.keeps else None)
         told.replies += 1
