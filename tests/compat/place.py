@@ -64,12 +64,12 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(*arguments: str) -> Iterator[Place]:
+def place(*arguments: str, **env: str) -> Iterator[Place]:
     """A Parley of its own."""
     answers = [word for pair in ANSWERS.items() for word in ("--answer", "=".join(pair))]
     with workplace() as directory, upstream(directory, *answers) as url:
         path = configuration(directory, SETTINGS.format(url=url))
-        with deployment(directory, "--config", path, *arguments) as up:
+        with deployment(directory, "--config", path, *arguments, **env) as up:
             yield Place(up, url)
 
 
