@@ -11,7 +11,6 @@ from playwright.async_api import expect
 
 from tests.browser.stage import ended, message, named, opened, parley, replies, say, shown, stored, tokens, visit
 from tests.system.deployment import Deployment, until
-from tests.system.test_up import call
 
 pytestmark = pytest.mark.browser
 

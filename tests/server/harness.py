@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
-import redis.asyncio
 import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed
 
 from parley.models.secret import Secret
 from parley.server import run
 from parley.server.config import Config, Store
+from parley.store.connect import Client, connect
 from parley.store.runs import Grant
 from parley.store.sessions import Sessions
 from tests.redis_servers import Server, running
 from tests.store.harness import Bench
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Served:
@@ -42,7 +42,7 @@ class House:
         self._redis = redis_server
         self.http = http
         self.served: list[Served] = []
-        self._clients: list[redis.asyncio.Redis] = []
+        self._clients: list[Client] = []
 
     @property
     def redis(self) -> Server:
@@ -55,7 +55,7 @@ class House:
         if isinstance(options.get("access_key"), str):
             options["access_key"] = Secret(options["access_key"])
         config = Config(port=0, limits=self.bench.limits, lifetimes=self.bench.lifetimes, **options)
-        client = redis.asyncio.Redis.from_url(self.bench.url, protocol=2)
+        client = connect(self.bench.url)
         self._clients.append(client)
         sessions = Sessions(client, self.bench.keys, self.bench.lifetimes)
         store = Store(client, self.bench.keys, self.bench.conversations, sessions)

@@ -58,11 +58,19 @@ def test_a_link_that_fails_is_made_anew() -> None:
             await line.send(type="follow", conversation=name)
             await line.expect("snapshot")
             hub = home.served[0].server.app.parts.hub
-            # Something nobody thought of: the link's task ends with it.
-            take, hub._bell._take = hub._bell._take, None  # type: ignore[method-assign, assignment]
+            bell, failures = hub._bell, []
+            hear = bell._on_entry
+
+            def fail(conversation: str, entry: Entry) -> None:
+                """Something nobody thought of: it costs the link."""
+                bell._on_entry = hear
+                failures.append(bell._link)
+                raise ZeroDivisionError
+
+            bell._on_entry = fail
             await home.say(name, "unheard at first")
-            await until(lambda: hub._bell._link is None)
-            hub._bell._take = take  # type: ignore[method-assign]
             assert (await line.expect("queued"))["conversation"] == name
+            assert len(failures) == 1
+            await until(lambda: bell._link not in (None, failures[0]))
 
     run(main())

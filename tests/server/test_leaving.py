@@ -14,7 +14,7 @@ from starlette.types import Message
 from parley.server.endpoints import ClientGone, while_connected
 from parley.server.stream import FrameStream
 
-SOON = 5.0
+SOON = 30.0
 
 
 async def deaf() -> None:

@@ -7,15 +7,12 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from parley.core import ids
 from parley.core.limits import Lifetimes, Limits, Timing
 from parley.core.message import Message
 from parley.core.turn import Private, Request
 from parley.core.view import Gap, View
+from parley.store.connect import connect
 from parley.store.conversations import Conversations, Receipt
 from parley.store.keys import Keys
 from parley.store.runs import Claim, Grant, Runs
@@ -38,7 +35,7 @@ class Bench:
 
     def __init__(self, url: str, *, limits: Limits | None = None, timing: Timing | None = None, shards: int = 1):
         self.url = url
-        self.client = redis.asyncio.Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))
+        self.client = connect(url)
         self.keys = Keys(PREFIX, shards)
         self.limits = limits or Limits()
         self.timing = timing or Timing(lease=0.2)

@@ -20,8 +20,8 @@ for c = 1, n do
   local k, left = 7 * (c - 1), {}
   for i = 1, 7 do left[i] = call('PTTL', KEYS[k + i]) end
   local log = KEYS[k + 2]
-  found[c] = {call('HGETALL', KEYS[k + 1]), call('LRANGE', KEYS[k + 3], 0, -1), call('HGETALL', KEYS[k + 4]),
-    call('GET', KEYS[k + 5]), call('GET', KEYS[k + 6]), call('LRANGE', KEYS[k + 7], 0, -1),
+  found[c] = {call('HGETALL', KEYS[k + 1]), call('LRANGE', KEYS[k + 5], 0, -1), call('HGETALL', KEYS[k + 6]),
+    call('GET', KEYS[k + 3]), call('GET', KEYS[k + 4]), call('LRANGE', KEYS[k + 7], 0, -1),
     {call('XRANGE', log, '(' .. ARGV[c], '+'), call('XLEN', log), call('XRANGE', log, '-', '+', 'COUNT', 1)}, left}
 end
 local queue, active, dead = KEYS[7 * n + 1], KEYS[7 * n + 2], KEYS[7 * n + 3]

@@ -18,6 +18,7 @@ import pytest
 import redis
 import redis.asyncio
 
+import parley.store.connect
 from parley.core.errors import Unavailable
 from parley.store import embedded
 from parley.store.durability import FileBarrier
@@ -57,7 +58,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedR
 def test_what_a_barrier_let_pass_survives_kill_9(server: EmbeddedRedis, name: str) -> None:
     async def barrier() -> None:
         # Without it up to two seconds could be lost: Redis puts a write off while a sync of its own is slow.
-        asynchronous = redis.asyncio.Redis.from_url(server.url, protocol=2)
+        asynchronous = parley.store.connect.connect(server.url)
         assert await FileBarrier(server.aof_directory, asynchronous)() == "fsync"
         await asynchronous.aclose()
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from parley.cli.settings import Settings
 from parley.cli.storage import aof_directory, store_url
 from parley.core.errors import Unavailable
-from parley.store.connect import Redis, ServerInfo, check, connect
+from parley.store.connect import Client, Redis, ServerInfo, check, connect
 from parley.store.conversations import Barrier
 from parley.store.durability import FileBarrier, NoBarrier, WaitAof
 from parley.store.keys import Keys
@@ -22,8 +22,8 @@ PASSING = ("redis_unreachable", "redis_loading")
 class Access(Struct, frozen=True):
     """The store, open. `blocking` is for what blocks on the server: queue reads and the bell."""
 
-    client: Redis
-    blocking: Redis
+    client: Client
+    blocking: Client
     keys: Keys
     info: ServerInfo
     barrier: Barrier
@@ -65,7 +65,7 @@ async def fit(settings: Settings) -> ServerInfo:
         await client.aclose()
 
 
-def barrier_for(client: Redis, info: ServerInfo, prefix: str, directory: Path | None) -> Barrier:
+def barrier_for(client: Client, info: ServerInfo, prefix: str, directory: Path | None) -> Barrier:
     """As durable as it gets: our own sync beside an embedded server, WAITAOF where there is any, else none."""
     if directory is not None:
         return FileBarrier(directory, client)

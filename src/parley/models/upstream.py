@@ -26,6 +26,8 @@ DOCUMENT_CAP = 4 * 1024 * 1024
 ERROR_BODY_WAIT = 5.0
 # How long a finished stream's last bytes are waited for, so that its connection can serve again, in seconds.
 DRAIN_WAIT = 0.05
+# How often a reply that is waited for is looked at, in seconds: its deadline moves with every event.
+LOOK = 0.25
 
 
 class Upstream:
@@ -53,11 +55,12 @@ class Upstream:
             ModelError: upstream_unreachable or upstream_timeout.
         """
         response = await self._open(url, body, headers or {}, patience)
+        reply = Reply(response, patience)
         try:
-            yield Reply(response, patience)
+            yield reply
         finally:
             # An unread rest is not waited for: closing tells the upstream to stop generating.
-            response.close()
+            reply.close()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -127,6 +130,14 @@ class Reply:
         # Whether any event was seen: tells a stream that was cut from something that never was one.
         self._events_seen = False
         self._bytes_seen = False
+        # One timer for all readings: one for each costs more than the reading.
+        self._reading = False
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def close(self) -> None:
+        """Close the connection, unless the reply was read to its end."""
+        self._timer.cancel()
+        self._response.close()
 
     async def check(self, *, continued: bool = False) -> None:
         """Raise the failure of a reply that is no answer: any status but 200, HTML, or a compressed body."""
@@ -202,14 +213,25 @@ class Reply:
 
     async def _read(self) -> bytes:
         """The next bytes; none at the end, be it proper or not."""
+        self._reading = True
         try:
-            async with asyncio.timeout_at(self._patience.until):
-                return await self._response.content.readany()
+            return await self._response.content.readany()
         except TimeoutError:
             raise self._patience.exhausted() from None
         except (aiohttp.ClientError, ConnectionError):
             self._broken = True
             return b""
+        finally:
+            self._reading = False
+
+    def _look(self) -> None:
+        """End the reading under way once patience is."""
+        remaining = self._patience.remaining()
+        if self._reading and remaining <= 0:
+            self._response.content.set_exception(TimeoutError())
+        else:
+            wait = min(max(remaining, 0.001), LOOK) if self._reading else LOOK
+            self._timer = asyncio.get_running_loop().call_later(wait, self._look)
 
     async def _error_body(self) -> bytes:
         data = bytearray()

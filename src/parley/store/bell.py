@@ -6,8 +6,6 @@ into their logs again, and every listener checks the chain of entries by itself.
 """
 
 import asyncio
-import contextlib
-import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +15,12 @@ import redis.asyncio
 from parley.core.errors import Unavailable
 from parley.core.event import Entry
 from parley.store.keys import Keys
+from parley.store.link import Link, pack
 from parley.store.scripts import TRANSIENT
 from parley.wire.frames import parse_bell
 
+# How long to wait before a link is made anew, in seconds; doubled each time.
+SHORTEST, LONGEST = 0.02, 0.5
 # A link on which a PING stays unanswered for so long is dead, whatever the socket says.
 PING_SECONDS = 5.0
 
@@ -59,19 +60,16 @@ class Bell:
 
     async def run(self) -> None:
         """Hold the link, for ever; makes it anew when it is lost."""
-        delay = 0.02
+        delay = SHORTEST
         while True:
-            pool: Any = self._client.connection_pool
-            link = pool.make_connection()
-            watch: asyncio.Task[None] | None = None
+            link: Link | None = None
             try:
-                await link.connect()
+                link = await Link.open(self._client, self._take)
                 self._link, self._answered = link, True
-                await self._resubscribe(link)
-                watch = asyncio.create_task(self._watch(link))
-                delay = 0.02
-                while True:
-                    self._take(await link.read_response(timeout=math.inf))
+                if await self._resubscribe(link):
+                    delay = SHORTEST
+                    self._on_reset()
+                    await self._watch(link)
             except TRANSIENT:
                 pass
             finally:
@@ -79,12 +77,10 @@ class Bell:
                 for channel in self._channels.values():
                     channel.stands.clear()
                     channel.awaited = 0
-                if watch:
-                    watch.cancel()
-                with contextlib.suppress(*TRANSIENT):
-                    await link.disconnect(nowait=True)
+                if link is not None:
+                    link.cut()
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, 0.5)
+            delay = min(delay * 2, LONGEST)
 
     async def listen(self, conversation: str, *, patience: float = 3.0) -> None:
         """Hear a conversation from now on; returns when the subscription stands.
@@ -96,7 +92,7 @@ class Bell:
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel(conversation)
-            await self._subscribe(channel, name)
+            self._subscribe(channel, name)
         try:
             await asyncio.wait_for(channel.stands.wait(), patience)
         except TimeoutError as error:
@@ -105,34 +101,41 @@ class Bell:
     async def unlisten(self, conversation: str) -> None:
         """Hear a conversation no more."""
         name = self._keys.log(conversation)
-        if self._channels.pop(name, None) and self._link:
-            with contextlib.suppress(*TRANSIENT):
-                await self._link.send_command("UNSUBSCRIBE", name)
+        channel = self._channels.pop(name, None)
+        if channel is None:
+            return
+        channel.stands.set()  # nobody is to wait for it
+        if self._link:
+            self._link.send(pack(("UNSUBSCRIBE", name)))
 
-    async def _subscribe(self, channel: _Channel, name: bytes) -> None:
+    def _subscribe(self, channel: _Channel, name: bytes) -> None:
         if self._link:
             channel.awaited += 1
             # A link that just broke is made anew by run(), which subscribes to every channel.
-            with contextlib.suppress(*TRANSIENT):
-                await self._link.send_command("SUBSCRIBE", name)
+            self._link.send(pack(("SUBSCRIBE", name)))
 
-    async def _resubscribe(self, link: Any) -> None:
-        """Subscribe to everything, wait for all of it, and say that entries may have been missed."""
-        names = list(self._channels)
-        if not names:
-            return
-        for channel in self._channels.values():
+    async def _resubscribe(self, link: Link) -> bool:
+        """Subscribe to everything and wait for all of it; tells whether all of it stands."""
+        if not self._channels:
+            return True
+        waiting = list(self._channels.values())
+        for channel in waiting:
             channel.awaited = 1
-        await link.send_command("SUBSCRIBE", *names)
-        while not all(self._channels[name].stands.is_set() for name in names if name in self._channels):
-            self._take(await link.read_response(timeout=PING_SECONDS))
-        self._on_reset()
+        link.send(pack(("SUBSCRIBE", *self._channels)))
+        standing = asyncio.create_task(self._stand(waiting))
+        try:
+            await asyncio.wait([standing, link.lost], timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            return standing.done()
+        finally:
+            standing.cancel()
+
+    async def _stand(self, channels: list[_Channel]) -> None:
+        for channel in channels:
+            await channel.stands.wait()
 
     def _take(self, reply: Any) -> None:
-        if not isinstance(reply, list):  # a PONG outside of subscribed mode, or a read that timed out
+        if not isinstance(reply, list):  # a PONG outside of subscribed mode, or a refusal
             self._answered = True
-            if reply is None:
-                raise TimeoutError("the bell's link is silent")
             return
         kind = reply[0]
         if kind == b"message":
@@ -148,13 +151,11 @@ class Bell:
         else:
             self._answered = True
 
-    async def _watch(self, link: Any) -> None:
-        """Cut a link that does not answer."""
-        while True:
-            await asyncio.sleep(PING_SECONDS)
+    async def _watch(self, link: Link) -> None:
+        """Wait until the link is lost; one that does not answer is."""
+        while not link.lost.done():
+            await asyncio.wait([link.lost], timeout=PING_SECONDS)
             if not self._answered:
-                await link.disconnect(nowait=True)
                 return
             self._answered = False
-            with contextlib.suppress(*TRANSIENT):
-                await link.send_command("PING")
+            link.send(pack(("PING",)))

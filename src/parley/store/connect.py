@@ -8,6 +8,7 @@ What differs from redis-py's defaults, and why (each was seen to do harm):
 """
 
 import re
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
@@ -18,17 +19,32 @@ from redis.backoff import NoBackoff
 
 from parley.core.errors import Unavailable
 from parley.store.address import normalise, redacted, validate_prefix
+from parley.store.link import COMMAND_TIMEOUT
+from parley.store.multiplexer import Multiplexer
 
 MINIMUM = (6, 2)
 # The first version with WAITAOF.
 WAITAOF = (7, 2)
 
-COMMAND_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 5.0
 POOL_WAIT = 20.0
 
 
-def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Redis:
+class Client(Redis):
+    """redis-py's client, and the one link that all scripts run over."""
+
+    @cached_property
+    def multiplexer(self) -> Multiplexer:
+        """The link."""
+        return Multiplexer(self)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        await self.multiplexer.close()
+        await super().aclose(close_connection_pool)
+
+
+def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Client:
     """A client for a server; it connects when it is first used.
 
     Args:
@@ -49,7 +65,9 @@ def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Redis
         socket_timeout=None if blocking else COMMAND_TIMEOUT,
         socket_connect_timeout=CONNECT_TIMEOUT,
     )
-    return Redis.from_pool(pool)
+    client = Client(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
 
 
 class ServerInfo(Struct, frozen=True):
@@ -136,4 +154,4 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
-__all__ = ["Redis", "ServerInfo", "check", "connect", "normalise", "redacted", "validate_prefix"]
+__all__ = ["Client", "Redis", "ServerInfo", "check", "connect", "normalise", "redacted", "validate_prefix"]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
-import redis.asyncio
 from msgspec import Struct
 
 from parley.core.about import About
@@ -18,7 +17,8 @@ from parley.core.event import Entry
 from parley.core.limits import Lifetimes, Limits
 from parley.core.snapshot import Partial, Snapshot
 from parley.core.turn import Outcome, Private, Request, Status, Turn
-from parley.store.keys import Keys
+from parley.store.connect import Client
+from parley.store.keys import TURNS, Keys
 from parley.store.scripts import TRANSIENT, Scripts
 from parley.wire import record
 
@@ -51,7 +51,7 @@ class Conversations:
 
     def __init__(
         self,
-        client: "redis.asyncio.Redis",
+        client: Client,
         keys: Keys,
         limits: Limits,
         lifetimes: Lifetimes,
@@ -237,7 +237,7 @@ class Conversations:
         own = self._keys.conversation(conversation)
         try:
             pipe = self._client.pipeline(transaction=False)
-            pipe.hmget(own[3], turn, f"{turn}:o")
+            pipe.hmget(own[TURNS], turn, f"{turn}:o")
             pipe.hget(own[0], "turn")
             (found, outcome), running = await pipe.execute()
         except TRANSIENT as error:

@@ -8,20 +8,24 @@ for a server whose append-only file is on this machine, `WaitAof` for a foreign 
 
 import asyncio
 import os
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from parley.core.errors import Unavailable
+from parley.store.connect import Client
 
 Durability = Literal["memory", "fsync"]
 
 # How long Redis may fail to write its file (a full disk) before the caller hears of it.
 WRITE_WAIT = 5.0
 POLL = 0.001
+# How long ago a directory must have changed for its time to tell whether it changes again, in nanoseconds.
+SETTLED = 1_000_000_000
 
 
 class NoBarrier:
@@ -69,16 +73,17 @@ class FileBarrier(GroupBarrier):
 
     Args:
         directory: the server's working directory (`EmbeddedRedis.aof_directory`).
-        client: any client of that server; it is only asked for INFO.
+        client: of that server; it is only asked for INFO.
 
     When Redis 6.2 has swapped in a rewritten file it syncs it itself, a moment after the swap: a power cut in
     just that moment can still cost the last second. Redis 7 and Valkey have no such moment.
     """
 
-    def __init__(self, directory: Path, client: Redis) -> None:
+    def __init__(self, directory: Path, client: Client) -> None:
         super().__init__()
         self._directory = directory
-        self._client = client
+        self._multiplexer = client.multiplexer
+        self._listed: tuple[int, list[Path]] = (0, [])  # when the directory had changed, and what was in it then
         self._named: set[tuple[int, int]] = set()  # files whose names are known to be on disk as well
 
     async def _round(self) -> Durability:
@@ -98,15 +103,21 @@ class FileBarrier(GroupBarrier):
         """
         deadline = asyncio.get_running_loop().time() + WRITE_WAIT
         while True:
-            about: dict[str, Any] = await self._client.info("persistence")
-            if not about.get("aof_enabled"):
+            about = await self._persistence()
+            if about.get(b"aof_enabled", b"0") == b"0":
                 raise Unavailable("storage_unavailable", "the message store keeps no append-only file")
-            postponed = about["aof_buffer_length"] and about["aof_pending_bio_fsync"]
-            if about["aof_last_write_status"] == "ok" and not postponed:
+            postponed = about[b"aof_buffer_length"] != b"0" and about[b"aof_pending_bio_fsync"] != b"0"
+            if about[b"aof_last_write_status"] == b"ok" and not postponed:
                 return
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable("storage_unavailable", "the message store cannot write to its disk")
             await asyncio.sleep(POLL)
+
+    async def _persistence(self) -> dict[bytes, bytes]:
+        """That section of the server's INFO."""
+        text: bytes = await self._multiplexer.call(("INFO", "persistence"))
+        pairs = (line.partition(b":") for line in text.split(b"\r\n"))
+        return {name: value for name, _, value in pairs}
 
     def _sync(self) -> None:
         while True:
@@ -122,8 +133,17 @@ class FileBarrier(GroupBarrier):
     def _files(self) -> list[Path]:
         # Redis 7 begins a new increment at each rewrite; the one before may hold what was just acknowledged.
         # One that is removed meanwhile is contained in the base file that took its place, which is synced.
-        increments = list((self._directory / "appendonlydir").glob("*.incr.aof"))
-        return increments or [self._directory / "appendonly.aof"]
+        folder = self._directory / "appendonlydir"
+        try:
+            changed = folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return [self._directory / "appendonly.aof"]
+        if changed != self._listed[0]:
+            listed = sorted(folder.glob("*.incr.aof"))
+            if time.time_ns() - changed < SETTLED:
+                return listed  # it may change again without looking changed
+            self._listed = (changed, listed)
+        return self._listed[1]
 
 
 class WaitAof(GroupBarrier):

@@ -20,7 +20,7 @@ from parley.core.errors import Gone, NotFound, TooLarge, TooMany
 from parley.core.limits import Lifetimes, Limits
 from parley.core.message import Message
 from parley.core.turn import Turn
-from parley.store.connect import Redis
+from parley.store.connect import Client
 from parley.store.conversations import Conversations
 from parley.store.durability import NoBarrier
 from parley.store.keys import Keys
@@ -54,7 +54,7 @@ class Histories:
     Every method raises Unavailable when the store is out of reach.
     """
 
-    def __init__(self, client: Redis, keys: Keys, limits: Limits, lifetimes: Lifetimes) -> None:
+    def __init__(self, client: Client, keys: Keys, limits: Limits, lifetimes: Lifetimes) -> None:
         self._keys = keys
         self._limits = limits
         self._scripts = Scripts(client)

@@ -10,8 +10,11 @@ from parley.core import ids
 
 GROUP = b"w"  # the consumer group on each shard's work queue
 
-# In the order scripts/lib/keys.lua names them; the first seven belong to the conversation and expire together.
-OWN = ("meta", "log", "order", "turns", "reply", "pieces", "waiting")
+# In the order scripts/lib/keys.lua names them: the first seven belong to the conversation and expire together, the
+# first four are all that append needs.
+OWN = ("meta", "log", "reply", "pieces", "order", "turns", "waiting")
+APPENDED = 4
+TURNS = OWN.index("turns")
 SHARED = ("queue", "active", "dead")
 
 
@@ -33,6 +36,10 @@ class Keys:
         base = f"{self.prefix}{{{shard}}}:"
         own = f"{base}c:{conversation}:"
         return [f"{own}{name}".encode() for name in OWN] + [f"{base}{name}".encode() for name in SHARED]
+
+    def appended(self, conversation: str) -> list[bytes]:
+        """Those of them that a piece of a reply goes to."""
+        return self.conversation(conversation)[:APPENDED]
 
     def log(self, conversation: str) -> bytes:
         """The log's key, which is also the name of its bell's channel."""

@@ -12,7 +12,7 @@ from parley.core.about import About
 from parley.core.errors import Conflict, Gone, NotFound, Unavailable
 from parley.core.limits import Lifetimes, Limits
 from parley.core.turn import Private, Turn
-from parley.store.connect import Redis
+from parley.store.connect import Client
 from parley.store.conversations import Barrier, Conversations
 from parley.store.keys import Keys
 from parley.store.scripts import TRANSIENT
@@ -41,7 +41,7 @@ class Migrated(Struct, frozen=True):
 class Migration:
     """Into one deployment."""
 
-    def __init__(self, client: Redis, keys: Keys, limits: Limits, lifetimes: Lifetimes, barrier: Barrier) -> None:
+    def __init__(self, client: Client, keys: Keys, limits: Limits, lifetimes: Lifetimes, barrier: Barrier) -> None:
         self._client = client
         self._keys = keys
         self._lifetimes = lifetimes

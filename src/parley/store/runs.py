@@ -8,7 +8,6 @@ import random
 from typing import Any
 
 import msgspec
-import redis.asyncio
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
@@ -17,6 +16,7 @@ from parley.core.errors import Unavailable
 from parley.core.limits import Timing
 from parley.core.snapshot import Partial
 from parley.core.turn import Private, Status, Turn
+from parley.store.connect import Client
 from parley.store.keys import GROUP, Keys
 from parley.store.scripts import PASSING, TRANSIENT, Scripts, Value
 from parley.wire import record
@@ -79,8 +79,8 @@ class Runs:
 
     def __init__(
         self,
-        client: "redis.asyncio.Redis",
-        blocking: "redis.asyncio.Redis",
+        client: Client,
+        blocking: Client,
         keys: Keys,
         timing: Timing,
         worker: str,
@@ -102,8 +102,8 @@ class Runs:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    async def wait(self, seconds: float) -> tuple[list[Claim], bool]:
-        """Wait for new tokens, at most so long; one a shard. Tells also whether someone called for a scan.
+    async def wait(self, seconds: float, count: int = 1) -> tuple[list[Claim], bool]:
+        """Wait for new tokens, at most so long and so many of each shard. Tells also whether someone called for a scan.
 
         Raises:
             NoGroup: prepare first.
@@ -111,7 +111,7 @@ class Runs:
         streams: Any = dict.fromkeys(self._queues, ">")
         block = max(1, int(seconds * 1000))
         try:
-            reply: Any = await self._blocking.xreadgroup(GROUP.decode(), self.worker, streams, count=1, block=block)
+            reply: Any = await self._blocking.xreadgroup(GROUP.decode(), self.worker, streams, count=count, block=block)
         except ResponseError as error:
             raise _passing(error) from error
         found: list[Claim] = []

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import redis.asyncio
 from redis import exceptions
 from redis.exceptions import (
     BusyLoadingError,
@@ -24,6 +23,7 @@ from redis.exceptions import (
 )
 
 from parley.core.errors import Unavailable
+from parley.store.connect import Client
 
 Value = bytes | str | int | float
 
@@ -48,7 +48,7 @@ def digest(name: str) -> str:
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception | str) -> bool:
     """Whether Redis refused a write because it is at maxmemory."""
     return "OOM" in str(error) or "maxmemory" in str(error)
 
@@ -56,15 +56,15 @@ def is_out_of_memory(error: Exception) -> bool:
 class Scripts:
     """Runs scripts by name on one client."""
 
-    def __init__(self, client: "redis.asyncio.Redis") -> None:
-        self.client = client
+    def __init__(self, client: Client) -> None:
+        self._multiplexer = client.multiplexer
 
     async def once(self, name: str, keys: Sequence[bytes], args: Sequence[Value]) -> Any:
         """Run a script once; errors pass through. A server that does not know the script is told it."""
         try:
-            return await self.client.evalsha(digest(name), len(keys), *keys, *args)
+            return await self._multiplexer.call(("EVALSHA", digest(name), len(keys), *keys, *args))
         except NoScriptError:
-            return await self.client.eval(source(name), len(keys), *keys, *args)
+            return await self._multiplexer.call(("EVAL", source(name), len(keys), *keys, *args))
 
     async def run(self, name: str, keys: Sequence[bytes], args: Sequence[Value] = (), *, patience: float = 2.0) -> Any:
         """Run a script, repeating it until it surely ran once, for at most `patience` seconds.

@@ -5,11 +5,11 @@ import hmac
 import time
 from typing import Any
 
-import redis.asyncio
 from msgspec import Struct
 
 from parley.core.errors import Unavailable
 from parley.core.limits import Lifetimes
+from parley.store.connect import Client
 from parley.store.keys import Keys
 from parley.store.scripts import TRANSIENT, Scripts
 
@@ -34,7 +34,7 @@ def token_hash(token: str) -> str:
 class Sessions:
     """The sessions of one deployment."""
 
-    def __init__(self, client: "redis.asyncio.Redis", keys: Keys, lifetimes: Lifetimes) -> None:
+    def __init__(self, client: Client, keys: Keys, lifetimes: Lifetimes) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._keys = keys

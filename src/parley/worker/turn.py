@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from parley.core.errors import Unavailable
@@ -16,7 +17,6 @@ from parley.core.turn import Status, TurnError
 from parley.models.model import Finish, Model, ModelError, Waiting
 from parley.models.registry import Models
 from parley.store.appender import Appender
-from parley.store.conversations import Barrier
 from parley.store.runs import Fenced, Grant, Offset, Runs
 from parley.wire.record import encode_extra
 from parley.worker.brief import Assistants, settle, transcript
@@ -34,7 +34,11 @@ Interruption = Literal["lost", "drain", "upstream_stalled", "turn_timeout"]
 
 
 class TurnRun:
-    """One turn being answered. Run it once, as a task of its own."""
+    """One turn being answered. Run it once, as a task of its own.
+
+    Args:
+        ended: called when the turn was ended by us.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class TurnRun:
         appender: Appender,
         models: Models,
         assistants: Assistants,
-        barrier: Barrier,
+        ended: Callable[[], None],
         timing: Timing,
         limits: Limits,
     ) -> None:
@@ -52,7 +56,7 @@ class TurnRun:
         self._appender = appender
         self._models = models
         self._assistants = assistants
-        self._barrier = barrier
+        self._ended = ended
         self._timing = timing
         self._limits = limits
         self._task: asyncio.Task[None] | None = None
@@ -208,9 +212,7 @@ class TurnRun:
                     reply.sent = elsewhere.length
         except Fenced:
             return
-        # The turn has ended either way; only how soon a power cut could no longer undo it is at stake.
-        with contextlib.suppress(Unavailable):
-            await self._barrier()
+        self._ended()
 
     async def _interrupted(self, why: Interruption) -> None:
         match why:

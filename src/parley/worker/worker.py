@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # How long the events of a reply stay in the log after its end, for readers that were away for a moment.
 FOLD_AFTER = 30.0
+# How long the ends of turns gather until they are synced to disk together, in seconds.
+SETTLE_AFTER = 0.02
 
 # Runs the turn of a token in a process of its own, which takes the token over, and waits for its end.
 Isolate = Callable[[Claim], Awaitable[None]]
@@ -61,6 +63,7 @@ class Worker:
         self._isolating: set[asyncio.Task[None]] = set()
         self._folds: deque[tuple[float, str]] = deque()
         self._room = asyncio.Event()
+        self._ends = asyncio.Event()  # turns have ended that may not be on disk yet
         self._next_scan = 0.0
 
     async def serve(self, leave: asyncio.Event, finish: asyncio.Event) -> None:
@@ -73,7 +76,7 @@ class Worker:
         Raises:
             Exception: something of the worker itself failed; the process should end and be started anew.
         """
-        helpers = [asyncio.create_task(self._appender.run()), asyncio.create_task(self._tend())]
+        helpers = [asyncio.create_task(part) for part in (self._appender.run(), self._tend(), self._settle())]
         working = asyncio.create_task(self._work(finish))
         leaving = asyncio.create_task(leave.wait())
         try:
@@ -87,7 +90,7 @@ class Worker:
 
     async def serve_one(self, claim: Claim, heir_of: str, leave: asyncio.Event) -> None:
         """Run the one turn of a token that another process of ours, `heir_of`, was given (isolation)."""
-        helpers = [asyncio.create_task(self._appender.run()), asyncio.create_task(self._tend())]
+        helpers = [asyncio.create_task(part) for part in (self._appender.run(), self._tend(), self._settle())]
         leaving = asyncio.create_task(leave.wait())
         try:
             grant = await self._runs.acquire(claim, secrets.token_hex(8), heir_of=heir_of)
@@ -129,7 +132,7 @@ class Worker:
             found = await self._runs.scan(room)
             if found:
                 return found
-        claims, scan = await self._runs.wait(self._timing.scan / 2)
+        claims, scan = await self._runs.wait(self._timing.scan / 2, max(1, room // len(self._runs.keys.shards)))
         if scan:
             self._next_scan = 0.0
         return claims
@@ -183,7 +186,7 @@ class Worker:
             self._appender,
             self._models,
             self._assistants,
-            self._barrier,
+            self._ends.set,
             self._timing,
             self._limits,
         )
@@ -206,6 +209,21 @@ class Worker:
                 with contextlib.suppress(Unavailable):
                     await self._runs.fold(self._folds.popleft()[1])
 
+    async def _settle(self) -> None:
+        """Have the ends of turns on disk soon; one sync for all that come together.
+
+        They stand either way: only how soon a power cut could no longer undo them is at stake.
+        """
+        while True:
+            await self._ends.wait()
+            await asyncio.sleep(SETTLE_AFTER)
+            await self._sync()
+
+    async def _sync(self) -> None:
+        self._ends.clear()
+        with contextlib.suppress(Unavailable):
+            await self._barrier()
+
     async def _hand_over(self) -> None:
         """Give back every turn, and what was delivered to us and never taken up."""
         for task in list(self._isolating):
@@ -218,3 +236,5 @@ class Worker:
         with contextlib.suppress(Unavailable):
             await self._runs.evict(self._runs.worker)
             await self._runs.evict(self._runs.worker)  # once it holds nothing its name is forgotten
+        if self._ends.is_set():
+            await self._sync()

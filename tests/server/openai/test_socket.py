@@ -15,7 +15,7 @@ from tests.server.openai.harness import Office, office
 from tests.store.harness import run
 from tests.wire.openai.shapes import check_event
 
-SOON = 20.0
+SOON = 60.0
 WHOLE = "".join(f"t:{at:04d} " for at in range(60))
 SLOW: dict[str, Any] = {"model": "model", "input": "say 60 delay=0.03"}
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": None}

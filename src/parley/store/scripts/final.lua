@@ -14,11 +14,11 @@ if outcome then
   if closed == fence and ended == status then return {'OK', status} end
   return {'FENCED'}
 end
-local known = call('HMGET', meta, 'fence', 'turn', 'gen')
+local known = call('HMGET', meta, 'fence', 'turn', 'gen', 'last')
 if known[1] ~= fence or known[2] ~= turn or known[3] ~= gen then return {'FENCED'} end
 -- At maxmemory a script whose first write frees memory is let through: so a reply can always end.
 call('HDEL', meta, '~')
-local length, stands = put(turn, gen, tonumber(offset), 7)
+local length, stands = put(turn, gen, tonumber(offset), 7, known[4])
 if not length then return {'OFFSET', stands} end
 finish(turn, status, extra)
 return {'OK', status}

@@ -4,11 +4,11 @@
 --   meta     hash    what is true now (fields below)
 --   log      stream  the events, ids <seq>-<microseconds>, fields p = id of the event before, e = the event (JSON);
 --                    the channel of the same name is its bell
+--   reply    string  text of the reply in progress, this generation: the only source of the final message
+--   pieces   string  its piece boundaries (see core.pieces)
 --   order    list    turn ids in the order they were accepted
 --   turns    hash    <turn> -> "<parent> <body hash> <accepted ms>\n<request JSON>\n<private JSON>"
 --                    <turn>:o -> "<closing fence>[ <mark>...]\n<outcome JSON>", once the turn has ended (marks: take_out)
---   reply    string  text of the reply in progress, this generation: the only source of the final message
---   pieces   string  its piece boundaries (see core.pieces)
 --   waiting  list    turn ids not ended yet; the head is the active one
 --   queue    stream  the shard's work queue, group w; at most one token a conversation
 --   active   zset    conversations that have a token
@@ -19,7 +19,7 @@
 -- token (queue entry); and while a turn runs: turn, fence, worker, gen, started (ms), attempts, total, mark (the longest
 -- its reply ever was), spent (fences that were superseded). Of what is saved message by message (save.lua): draft
 -- (lines of writer, held until ms, message JSON), saved (the last keys).
-local meta, log, order, turns, reply = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local pieces, waiting, queue, active, dead = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local meta, log, reply, pieces, order = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local turns, waiting, queue, active, dead = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local call = redis.call
 local GROUP = 'w'
