@@ -23,7 +23,7 @@ from parley.store.scripts import PASSING, TRANSIENT, digest, is_out_of_memory, s
 
 log = logging.getLogger(__name__)
 
-# How long pieces gather at least between two pipelines of a busy worker, in seconds (docs/design/0007).
+# How long pieces gather at least between two pipelines of a busy worker, in seconds (docs/design/0008).
 GATHER = 0.004
 # How long pieces gather when the store refuses or is away.
 PAUSE = 0.1
