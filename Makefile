@@ -60,7 +60,7 @@ lock: | $(BIN)/python
 	  --no-header --extra embedded --extra local --group compat -o requirements-compat.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(COMPAT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT) tests/compat/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python $(COMPAT)/bin/python:
