@@ -387,14 +387,14 @@ BODIES: list[tuple[Any, dict[str, str], int, int, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "headers", "status", "code", "id"), BODIES)
+@pytest.mark.parametrize(("body", "headers", "status", "code", "answered"), BODIES)
 def test_bad_messages(
     server: Shared, body: Any, headers: dict[str, str], status: int, code: int, answered: Any
 ) -> None:
     answer = send(server, body, headers)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json"), answer.raw[:400]
     found = answer.json
-    assert (found["jsonrpc"], found["id"], found["error"]["code"]) == ("2.0", id, code)
+    assert (found["jsonrpc"], found["id"], found["error"]["code"]) == ("2.0", answered, code)
     assert found["error"]["message"]
     if code == -32022:
         assert found["error"]["data"]["supported"] == [*MODERN, *HANDSHAKE]
