@@ -1,12 +1,14 @@
 """Nothing that a model or a person writes may steer the terminal."""
 
+import json
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.client.terminal.clean import LONGEST, Cleaner, clean
+from parley.client.terminal.clean import LONGEST, Cleaner, clean, json_line
 
 PARTS = [
     "\x1b",
@@ -81,3 +83,10 @@ def test_what_is_no_sequence_is_not_waited_for() -> None:
     cleaner = Cleaner()
     cleaner.feed("\x1b]" + "x" * LONGEST)
     assert cleaner.feed("seen") == "seen"
+
+
+def test_json_for_a_terminal_means_the_same() -> None:
+    said = "a\x1b[2J\x9b31m\x7f\x85 é \u2028 \\x9b"
+    line = json_line(msgspec.json.encode({"text": said}))
+    assert json.loads(line) == {"text": said}
+    assert clean(line) == line

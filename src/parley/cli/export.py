@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Write it."""
 
     async def work(client: "AsyncClient") -> int:
+        from parley.client.terminal.clean import clean
         from parley.client.terminal.export import document, markdown
         from parley.client.terminal.names import resolve
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         about = (await client.get(name, turns=0)).about
         text = (markdown if args.md else document)(about, await client.history(name))
         if args.output is None:
-            sys.stdout.write(text)
+            sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
             return 0
         try:
             args.output.write_text(text, encoding="utf-8")

@@ -25,12 +25,13 @@ def run(args: argparse.Namespace) -> int:
     async def work(client: "AsyncClient") -> int:
         import msgspec
 
+        from parley.client.terminal.clean import json_line
         from parley.client.terminal.names import resolve
         from parley.client.terminal.screen import draws, past
 
         for turn in await client.history(await resolve(client, args.id)):
             if args.json:
-                print(msgspec.json.encode(turn).decode())
+                print(json_line(msgspec.json.encode(turn)))
             else:
                 past(turn, drawn=draws(sys.stdout, dict(os.environ), plain=args.plain))
         return 0

@@ -87,9 +87,9 @@ class AsyncReply:
         return self._progress.error
 
     @property
-    def usage(self) -> Usage | None:
-        """Tokens, if the model told."""
-        return self._progress.usage
+    def usage(self) -> Usage:
+        """Tokens; zero until the end, and when the model did not tell."""
+        return self._progress.usage or Usage()
 
     @property
     def model(self) -> str:

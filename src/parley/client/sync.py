@@ -143,8 +143,8 @@ class Reply(Twin):
         return self._inner.error
 
     @property
-    def usage(self) -> Usage | None:
-        """Tokens, if the model told; waits for the end.
+    def usage(self) -> Usage:
+        """Tokens, zero when the model did not tell; waits for the end.
 
         Raises:
             Error: as `text`.

@@ -22,6 +22,15 @@ BEGUN = re.compile(
 LONGEST = 4096
 
 
+# JSON writes the first 32 control characters as escapes, and leaves these as they are.
+UNESCAPED = re.compile(r"[\x7f-\x9f]")
+
+
+def json_line(data: bytes) -> str:
+    """JSON that may go to a terminal, and means the same."""
+    return UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", data.decode())
+
+
 def clean(text: str) -> str:
     """The text without control sequences."""
     return SEQUENCE.sub("", text)

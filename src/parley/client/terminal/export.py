@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from parley.client.errors import InvalidRequest
+from parley.client.terminal.clean import json_line
 from parley.client.values import Conversation, Turn
 
 FORMAT = "parley/1"
@@ -21,7 +22,7 @@ def document(conversation: Conversation, turns: list[Turn]) -> str:
     """A conversation as JSON, on lines, ending in one. What has not changed is the same file."""
     lasting = msgspec.structs.replace(conversation, expires_at=0, status="idle")
     data = msgspec.json.encode(Document(FORMAT, lasting, turns))
-    return msgspec.json.format(data, indent=1).decode() + "\n"
+    return json_line(msgspec.json.format(data, indent=1)) + "\n"
 
 
 def read(text: bytes) -> Document:

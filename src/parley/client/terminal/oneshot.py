@@ -12,7 +12,7 @@ import msgspec
 from parley.client.client import AsyncClient
 from parley.client.errors import model_error
 from parley.client.reply import AsyncReply
-from parley.client.terminal.clean import clean
+from parley.client.terminal.clean import clean, json_line
 from parley.client.terminal.options import Exit, Options
 from parley.client.terminal.screen import screen
 from parley.client.terminal.session import Session
@@ -140,5 +140,5 @@ async def _over(reply: AsyncReply) -> None:
 
 
 def _print(frame: bytes) -> None:
-    sys.stdout.write(frame.decode() + "\n")
+    sys.stdout.write(json_line(frame) + "\n")
     sys.stdout.flush()

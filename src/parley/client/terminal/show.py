@@ -65,8 +65,7 @@ def footer(reply: AsyncReply, place: str = "") -> str:
         parts.append("stopped")
     elif reply.status == "incomplete":
         parts.append("cut short")
-    if reply.usage and reply.usage.output_tokens:
-        tokens = reply.usage.output_tokens
+    if tokens := reply.usage.output_tokens:
         parts.append(f"{tokens} tok")
         if reply.seconds and reply.seconds > SHORT:
             parts.append(f"{(tokens - 1) / reply.seconds:.0f} tok/s")

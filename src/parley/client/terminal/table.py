@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from parley.client.terminal.clean import clean
+from parley.client.terminal.clean import clean, json_line
 from parley.client.terminal.names import short
 from parley.client.values import Conversation
 
@@ -15,7 +15,7 @@ STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 def line(conversation: Conversation, *, json: bool) -> str:
     """One line: the short id, whether it replies now, its age, turns and title; or the whole as JSON."""
     if json:
-        return msgspec.json.encode(conversation).decode()
+        return json_line(msgspec.json.encode(conversation))
     mark = MARKS.get(conversation.status, " ")
     title = clean(conversation.title).replace("\n", " ").replace("\t", " ") or "(no title)"
     age = ago(conversation.updated_at or conversation.created_at, time.time())
