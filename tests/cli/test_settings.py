@@ -33,7 +33,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
         8000,
         "parley:",
         16,
-        64,
+        256,
     )
     assert not found.access_key
     assert not found.redis

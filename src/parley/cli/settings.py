@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     data: Path
     serves: Processes = 1
     workers: Processes = 1
-    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     model_url: str = ""

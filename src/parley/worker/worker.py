@@ -26,6 +26,9 @@ FOLD_AFTER = 30.0
 # How long the ends of turns gather until they are synced to disk together, in seconds.
 SETTLE_AFTER = 0.02
 
+# Turns taken from a shard in one go at most: a second worker shall have its share of a rush.
+AT_ONCE = 4
+
 # Runs the turn of a token in a process of its own, which takes the token over, and waits for its end.
 Isolate = Callable[[Claim], Awaitable[None]]
 
@@ -46,7 +49,7 @@ class Worker:
         barrier: Barrier,
         limits: Limits,
         *,
-        concurrency: int = 64,
+        concurrency: int = 256,
         isolate: Isolate | None = None,
     ) -> None:
         self._runs = runs
@@ -56,6 +59,7 @@ class Worker:
         self._barrier = barrier
         self._limits = limits
         self._concurrency = concurrency
+        self._shards = len(runs.keys.shards)
         self._isolate = isolate
         self._appender = Appender(runs.client, runs.keys)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,7 +136,7 @@ class Worker:
             found = await self._runs.scan(room)
             if found:
                 return found
-        claims, scan = await self._runs.wait(self._timing.scan / 2, max(1, room // len(self._runs.keys.shards)))
+        claims, scan = await self._runs.wait(self._timing.scan / 2, max(1, min(room // self._shards, AT_ONCE)))
         if scan:
             self._next_scan = 0.0
         return claims
