@@ -94,7 +94,7 @@ def main(name: str, title: str, run: Callable[[Bench], Awaitable[None]]) -> None
     uvloop.run(as_coroutine(run(bench)))
     print(table(bench.results()))
     if chosen.json:
-        written = {"machine": machine(), "scenarios": {name: {"title": title, "cases": bench.results()}}}
+        written = {"machine": machine(), "scenarios": {name: {"title": title, "cases": bench.cases}}}
         Path(chosen.json).write_text(json.dumps(written, indent=1))
 
 

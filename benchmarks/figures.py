@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import svg
+
+from parley.bench.statistics import summary
+
 
 class Results:
     """What `run.py --full` wrote."""
@@ -13,17 +17,14 @@ class Results:
         whole = json.loads(path.read_text())
         self.machine: dict[str, Any] = whole["machine"]
         self.scenarios: dict[str, Any] = whole["scenarios"]
+        self._cases = {
+            name: {case: summary(runs) for case, runs in scenario["cases"].items()}
+            for name, scenario in self.scenarios.items()
+        }
 
     def cases(self, scenario: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The cases of a scenario with their summaries."""
-        for name, case in self.scenarios.get(scenario, {"cases": {}})["cases"].items():
-            yield name, case["summary"]
-
-    def runs(self) -> Iterator[dict[str, Any]]:
-        """Every run of every case."""
-        for scenario in self.scenarios.values():
-            for case in scenario["cases"].values():
-                yield from case["runs"]
+        yield from self._cases.get(scenario, {}).items()
 
     def range(self, scenario: str, case: str, figure: str) -> dict[str, float] | None:
         """Median, least and most; None where it was not measured."""
@@ -50,5 +51,5 @@ def shown(figure: dict[str, float] | None) -> str:
     if figure is None:
         return "-"
     if figure["min"] == figure["max"]:
-        return f"{figure['median']:.4g}"
-    return f"{figure['median']:.4g} ({figure['min']:.4g}-{figure['max']:.4g})"
+        return svg.number(figure["median"])
+    return f"{svg.number(figure['median'])} ({svg.number(figure['min'])}-{svg.number(figure['max'])})"

@@ -44,7 +44,7 @@ def _ours(results: Results) -> Iterator[dict[str, object]]:
     for name, scenario in results.scenarios.items():
         for case, told in scenario["cases"].items():
             if name != "beside" or case.startswith("Parley"):
-                yield from told["runs"]
+                yield from told
 
 
 SOCKETS = "64 conversations at 20 ms a token, WebSocket"

@@ -12,7 +12,9 @@ from parley.bench.measure import measure
 from parley.bench.stage import Stage, stage
 
 TITLE = "A turn's cost against the history before it"
-TURNS = 30
+TURNS = 50
+# From so many messages on, those of a few rounds more do not matter.
+LONG = 1000
 
 
 class Known(Native):
@@ -38,7 +40,9 @@ async def grown(ready: Stage, messages: int) -> str:
     return driver.conversation
 
 
-async def turns(ready: Stage, conversation: str) -> Figures:
+async def turns(ready: Stage, size: int, long: dict[int, str]) -> Figures:
+    """The cost of turns behind so many messages. A short history is made anew: the turns themselves make it longer."""
+    conversation = long.get(size) or await grown(ready, size)
     figures = await measure(
         Plan(conversations=1, turns=TURNS, tokens=20, delay=0.001, ramp=0),
         lambda: Known(Origin(ready.server.url), conversation),
@@ -52,10 +56,9 @@ async def turns(ready: Stage, conversation: str) -> Figures:
 async def run(bench: Bench) -> None:
     sizes = (10, 100, 1000, 10_000) if bench.full else (10, 1000)
     async with stage() as ready:
-        names = await asyncio.gather(*(grown(ready, size) for size in sizes))
-        await bench.rounds(
-            {f"{size} messages": partial(turns, ready, name) for size, name in zip(sizes, names, strict=True)}
-        )
+        kept = [size for size in sizes if size >= LONG]
+        long = dict(zip(kept, await asyncio.gather(*(grown(ready, size) for size in kept)), strict=True))
+        await bench.rounds({f"{size} messages": partial(turns, ready, size, long) for size in sizes})
 
 
 if __name__ == "__main__":

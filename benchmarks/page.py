@@ -53,7 +53,7 @@ MEANING = {
     "stream": "64 conversations, 2 turns of 200 tokens each; they begin spread over a second.",
     "burst": "64 conversations, 4 turns of 1,000 tokens each, written by the upstream without a pause.",
     "many": "Replies of 250 tokens that begin within two seconds; one worker, one web server.",
-    "history": "30 turns of 20 tokens in a conversation that holds so many messages before.",
+    "history": "50 turns of 20 tokens behind so many messages, one after the other; each adds two.",
     "idle": "Growth of the memory (PSS) of all processes, divided by the sockets.",
     "watchers": "One reply of 60 tokens, 50 ms each; the lag is over all tokens of all watchers.",
     "start": "`parley up` with an embedded Redis and a model elsewhere, from its command to ready. Memory is RSS and, "
@@ -88,6 +88,21 @@ second. A Redis process is one core, so its count is that of the shards.
 """
 
 
+# What is drawn of each scenario.
+DRAWN = {
+    "accept": ("accept",),
+    "stream": ("cost", "first token", "lag"),
+    "burst": ("cost",),
+    "many": ("first token", "lag"),
+    "history": ("first token",),
+    "watchers": ("lag",),
+    "durability": ("cost", "accept"),
+    "processes": ("cost",),
+    "beside": ("cost", "first token", "lag"),
+}
+SPREADS = {"first token": "first_token_ms", "lag": "lag_ms", "accept": "accept_ms"}
+
+
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table of Markdown."""
     head = list(head)
@@ -109,9 +124,17 @@ class Page:
         busy = ": the machine was shared, these are not its best figures" if machine["load_average"] > 1 else ""
         written = [INTRO.format(**machine, busy=busy), self._limit(), "## Goals\n", self._goals()]
         for name, scenario in self.results.scenarios.items():
-            written += [f"\n## {scenario['title']}\n", f"{MEANING.get(name, '')}\n", *self._scenario(name)]
+            written += [f"\n## {scenario['title']}\n", f"{MEANING.get(name, '')}{self._when(scenario)}\n"]
+            written += self._scenario(name)
         written += ["\n## Scale on paper\n", self._scale()]
         return "\n".join(written).rstrip() + "\n"
+
+    def _when(self, scenario: dict[str, Any]) -> str:
+        """When it was measured, where that is not when the rest was."""
+        own = scenario["machine"]
+        if own["at"] == self.results.machine["at"]:
+            return ""
+        return f" Measured {own['at']} UTC, load average {own['load_average']:.1f}."
 
     def _limit(self) -> str:
         """What shows that upstream and load client are not what is measured."""
@@ -173,22 +196,22 @@ class Page:
             yield table(("", *(case for case, _ in cases)), rows)
 
     def _plots(self, name: str, cases: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-        title = self.results.scenarios[name]["title"]
-        cost = [
-            (case, parts(summary, "cpu_s_by_part.", factor=1e6 / summary["tokens"]["median"]))
-            for case, summary in cases
-            if summary.get("tokens", {"median": 0})["median"] and any(path.startswith("cpu_s_by") for path in summary)
-        ]
-        if any(values for _, values in cost):
+        title, drawn = self.results.scenarios[name]["title"], DRAWN.get(name, ())
+        if "cost" in drawn:
+            cost = [
+                (case, parts(summary, "cpu_s_by_part.", factor=1e6 / summary["tokens"]["median"]))
+                for case, summary in cases
+                if summary.get("tokens", {"median": 0})["median"]
+            ]
             yield self._plot(f"{name}-cost", svg.bars(f"{title}: CPU seconds a million tokens", "s", cost))
-        for figure, words in {"first_token_ms": "first token", "lag_ms": "lag", "accept_ms": "accept"}.items():
+        for words in [words for words in drawn if words in SPREADS]:
+            figure = SPREADS[words]
             spread = [
                 (case, summary[f"{figure}.p50"]["median"], summary[f"{figure}.p99"]["median"])
                 for case, summary in cases
-                if f"{figure}.p50" in summary and f"{figure}.p99" in summary
+                if f"{figure}.p50" in summary
             ]
-            if len(spread) > 1:
-                yield self._plot(f"{name}-{words.replace(' ', '-')}", svg.ranges(f"{title}: {words}", "ms", spread))
+            yield self._plot(f"{name}-{words.replace(' ', '-')}", svg.ranges(f"{title}: {words}", "ms", spread))
         if name == "start":
             held = [(kind, parts(cases[0][1], "memory.", f".{kind}_mb")) for kind in ("rss", "pss")]
             yield self._plot("start-memory", svg.bars("Memory when ready", "MB", held))
@@ -227,8 +250,11 @@ def main() -> int:
         for path in stale:
             print(f"{path} is not what results.json says: run benchmarks/page.py", file=sys.stderr)
         return 1 if stale else 0
+    plots = PAGE.parent / PLOTS
+    plots.mkdir(exist_ok=True)
+    for old in plots.glob("*.svg"):
+        old.unlink()
     for path, content in files.items():
-        path.parent.mkdir(exist_ok=True)
         path.write_text(content)
     return 0
 

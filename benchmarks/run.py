@@ -53,7 +53,8 @@ def report(scenarios: dict[str, Any], baseline: dict[str, Any]) -> None:
         print("\nThere is no baseline yet: --save-baseline makes one.")
         return
     changes = compare(scenarios, baseline["scenarios"])
-    print(f"\nBeside the baseline of {baseline['machine']['at']} ({baseline['machine']['cpu']}); above 1 is worse")
+    then = baseline["machine"]
+    print(f"\nBeside the baseline of {then['at']} ({then['cpu']}, load {then['load_average']:.1f}); above 1 is worse")
     for each in changes:
         print(f"{each.case:45} {each.figure:30} {each.old:>10.5g} {each.new:>10.5g}   x {each.ratio:.2f}")
     speed = yardstick(scenarios) / (yardstick(baseline["scenarios"]) or 1)
@@ -96,9 +97,8 @@ def main() -> int:
     out = chosen.out or (HERE / "results.json" if chosen.full else None)
     if out:
         kept = read(out).get("scenarios", {}) if chosen.only else {}
-        for each in scenarios.values():
-            each["machine"] = about
-        out.write_text(json.dumps({"machine": about, "scenarios": kept | scenarios}, indent=1) + "\n")
+        fresh = {name: each | {"machine": about, "cases": runs_of(each["cases"])} for name, each in scenarios.items()}
+        out.write_text(json.dumps({"machine": about, "scenarios": kept | fresh}) + "\n")
     baseline = HERE / "baseline.json"
     if chosen.save_baseline:
         small = {name: {"cases": strip(each["cases"])} for name, each in scenarios.items()}
@@ -109,6 +109,11 @@ def main() -> int:
         print(f"{count:g} replies were wrong", file=sys.stderr)
         return 1
     return 0
+
+
+def runs_of(cases: dict[str, Any]) -> dict[str, Any]:
+    """The runs, from which the summaries follow."""
+    return {name: case["runs"] for name, case in cases.items()}
 
 
 def strip(cases: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,11 @@ COLOURS = ("#3b6fb6", "#d98032", "#5a9e5a", "#9467ad", "#8c6d5a", "#7f7f7f")
 STYLE = "font-family='system-ui,sans-serif' font-size='12'"
 
 
+def number(value: float) -> str:
+    """A number for people: three digits, whole from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def bars(title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     """A bar a row, its parts side by side; the sum behind it."""
     parts = list(dict.fromkeys(name for _, values in rows for name in values))
@@ -24,7 +29,7 @@ def bars(title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, float]]])
                 _box(x, y, value * scale, ROW - 7, COLOURS[parts.index(name) % 6], f"{name}: {value:.4g} {unit}")
             )
             x += value * scale
-        drawn.append(_text(x + 6, y + 12, f"{sum(values.values()):.4g}"))
+        drawn.append(_text(x + 6, y + 12, number(sum(values.values()))))
     return _picture(f"{title} ({unit})", len(rows), drawn)
 
 
@@ -41,7 +46,7 @@ def ranges(title: str, unit: str, rows: Sequence[tuple[str, float, float]]) -> s
     for exponent in range(floor, ceiling + 1):
         x, bottom = place(10**exponent), TOP + len(rows) * ROW
         drawn.append(f"<line x1='{x:.1f}' y1='{TOP - 6}' x2='{x:.1f}' y2='{bottom}' stroke='#bbb' stroke-width='0.5'/>")
-        drawn.append(_text(x, 36, f"{10**exponent:g}", anchor="middle"))
+        drawn.append(_text(x, 36, number(10**exponent), anchor="middle"))
     for row, (label, low, high) in enumerate(rows):
         y = TOP + row * ROW + 8
         drawn.append(_text(LABEL - 8, y + 4, label, anchor="end"))
@@ -50,7 +55,7 @@ def ranges(title: str, unit: str, rows: Sequence[tuple[str, float, float]]) -> s
         )
         drawn.append(f"<circle cx='{place(low):.1f}' cy='{y}' r='5' fill='{COLOURS[0]}'/>")
         drawn.append(f"<circle cx='{place(high):.1f}' cy='{y}' r='5' fill='{COLOURS[1]}'/>")
-        drawn.append(_text(place(high) + 9, y + 4, f"{low:.3g} / {high:.3g}"))
+        drawn.append(_text(place(high) + 9, y + 4, f"{number(low)} / {number(high)}"))
     return _picture(f"{title} ({unit}; p50 and p99)", len(rows), drawn)
 
 

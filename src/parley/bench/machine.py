@@ -18,7 +18,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_mb": memory,
         "python": platform.python_version(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "load_average": os.getloadavg()[0],
         "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
     }
