@@ -74,7 +74,7 @@ class App:
         self._workers = workers
         self._running: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[server.App] | None = None
-        self._stopped = asyncio.Event()
+        self._stopped: asyncio.Event | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -113,17 +113,17 @@ class App:
         """What serves, once it does; started if it was not."""
         if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
             self._ready = asyncio.get_running_loop().create_future()
-            self._stopped.clear()
-            self._running = asyncio.create_task(self._run(self._ready), name="parley")
+            self._stopped = asyncio.Event()
+            self._running = asyncio.create_task(self._run(self._ready, self._stopped), name="parley")
         return await asyncio.shield(self._ready)
 
     async def _stop(self) -> None:
-        self._stopped.set()
-        if self._running is not None:
+        if self._running is not None and self._stopped is not None:
+            self._stopped.set()
             await self._running
-        self._ready = None
+        self._ready = self._running = None
 
-    async def _run(self, ready: "asyncio.Future[server.App]") -> None:
+    async def _run(self, ready: "asyncio.Future[server.App]", stopped: asyncio.Event) -> None:
         """All of it, from start to stop."""
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -137,7 +137,7 @@ class App:
                 for _ in range(self._workers):
                     await stack.enter_async_context(_working(settings, access(settings, info), models))
                 ready.set_result(made)
-                await self._stopped.wait()
+                await stopped.wait()
                 made.drain()
         except BaseException as error:
             if ready.done():

@@ -1,5 +1,6 @@
 """Parley inside somebody's own program, mounted below a path."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -76,7 +77,7 @@ def get(url: str, **headers: str) -> tuple[int, str]:
 @pytest.mark.parametrize("lifespan", [False, True])
 def test_everything_is_below_the_path(redis_url: str, lifespan: bool) -> None:
     arguments = f"redis={redis_url!r}, prefix='shop{lifespan}:'"
-    with workplace() as directory, shop(directory, arguments, lifespan=lifespan) as (url, _):
+    with workplace() as directory, shop(directory, arguments, lifespan=lifespan) as (url, process):
         assert get(url) == (200, "the shop")
         assert get(f"{url}/chat/readyz")[0] == 200
         assert get(f"{url}/readyz")[0] == 404
@@ -91,6 +92,8 @@ def test_everything_is_below_the_path(redis_url: str, lifespan: bool) -> None:
         openai = OpenAI(base_url=f"{url}/chat/v1", api_key="local")
         assert openai.responses.create(model="shout", input="hello there").output_text == "HELLO THERE "
         openai.close()
+        assert process.kill(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert "Traceback" not in process.said()
 
 
 def test_a_reply_goes_on_when_the_program_is_started_again(redis_url: str) -> None:
@@ -108,6 +111,17 @@ def test_a_reply_goes_on_when_the_program_is_started_again(redis_url: str) -> No
             chat = client.conversation("tale")
             list(chat.follow(until="idle"))
             assert chat.get().turns[-1].text == words.upper() + " "
+
+
+def test_it_can_be_started_again_in_another_loop(redis_url: str) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            async with made.lifespan():
+                pass
+
+    made = App(redis=redis_url, prefix="loops:", model_url="http://127.0.0.1:1", model="none")
+    for _ in range(2):
+        asyncio.run(main())
 
 
 def test_it_starts_a_redis_of_its_own_and_keeps_what_was_said() -> None:

@@ -68,6 +68,15 @@ def test_a_private_server() -> None:
         assert server.asked.finished >= 3
 
 
+def test_a_private_server_inside_an_event_loop() -> None:
+    async def main() -> str:
+        with Server() as server:
+            async with server.async_client() as client:
+                return (await (await client.conversation()).say("say 2 tag=y")).text
+
+    assert asyncio.run(main()) == "y:0000 y:0001 "
+
+
 def test_a_server_that_does_not_start_says_why() -> None:
     with pytest.raises(RuntimeError, match=r"workers \(from --workers\) cannot be used"):
         Server("--workers", "-1").start()

@@ -21,6 +21,7 @@ from typing import Self
 from parley.client.address import Address
 from parley.client.client import AsyncClient
 from parley.client.own_server import free_port, runs
+from parley.client.portal import Portal
 from parley.client.sync import Client
 from parley.store.lifeline import die_with_parent
 from parley.testing.upstream import ScriptedUpstream, Stats
@@ -81,11 +82,12 @@ class Server:
         try:
             model = ("--model-url", self._model.start(), "--model", "scripted")
             self._spawn("--port", str(port), "--data", str(self.data), *model, *self._arguments)
-            until = time.monotonic() + seconds
-            while not asyncio.run(runs(Address(self.url))):
-                if time.monotonic() > until or self._process is None or self._process.poll() is not None:
-                    raise RuntimeError(f"parley up does not serve: {self._said()}")
-                time.sleep(POLL)
+            # In a loop of its own: the test may be running in one.
+            portal = Portal()
+            try:
+                portal.call(self._await_ready(seconds))
+            finally:
+                portal.close()
         except BaseException:
             self.stop()
             raise
@@ -109,6 +111,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    async def _await_ready(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not await runs(Address(self.url)):
+            if time.monotonic() > until or self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"parley up does not serve: {self._said()}")
+            await asyncio.sleep(POLL)
 
     def _spawn(self, *arguments: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
