@@ -23,6 +23,9 @@ Case = Callable[[], Awaitable[Figures]]
 # Columns of the table: dotted path, heading.
 COLUMNS = {
     "cpu_s_per_million_tokens": "CPU s/M",
+    "cpu_s_per_million_by_part.web": "web",
+    "cpu_s_per_million_by_part.worker": "worker",
+    "cpu_s_per_million_by_part.redis": "redis",
     "first_token_ms.p50": "first p50",
     "first_token_ms.p99": "p99 ms",
     "lag_ms.p50": "lag p50",

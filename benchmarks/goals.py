@@ -1,6 +1,7 @@
 """The goals of the design, each with what was measured and whether that is enough. Why not, stands in remarks.toml."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from figures import Results
 from msgspec import Struct
@@ -40,7 +41,12 @@ def wrong(results: Results) -> tuple[float | None, ...]:
     return (float(sum(run.get("wrong", 0) for run in _ours(results))),)
 
 
-def _ours(results: Results) -> Iterator[dict[str, object]]:
+def elsewhere(_: Results) -> tuple[float | None, ...]:
+    """Tests print it: it takes kills, not a load."""
+    return (None,)
+
+
+def _ours(results: Results) -> Iterator[dict[str, Any]]:
     for name, scenario in results.scenarios.items():
         for case, told in scenario["cases"].items():
             if name != "beside" or case.startswith("Parley"):
@@ -54,9 +60,9 @@ GOALS = (
         of(("stream", "websocket", "cpu_s_per_million_tokens")),
     ),
     # 50 against the 46 that were measured of it when the goal was set: machines differ, this ratio hardly does.
-    Goal("beside", "the same, against resumable-stream's in the same session", (1.09,), "", beside),
+    Goal("beside", "that cost against resumable-stream's in the same session", (1.09,), "", beside),
     Goal(
-        "burst", "the same, tokens as fast as they come", (15,), "s",
+        "burst", "CPU seconds for a million tokens, 64 conversations, tokens as fast as they come", (15,), "s",
         of(("burst", "websocket", "cpu_s_per_million_tokens")),
     ),
     Goal(
@@ -83,6 +89,11 @@ GOALS = (
         "accept", "durable accept, p50 / p99, 16 conversations", (2, 20), "ms",
         of(("accept", "16 conversations", "accept_ms.p50"), ("accept", "16 conversations", "accept_ms.p99")),
     ),
+    Goal(
+        "frozen", "a reply frozen after an unseen kill / a supervised kill / SIGTERM", (6, 0.25, 0.5), "s",
+        elsewhere,
+    ),
+    Goal("violations", "violations in at least 10,000 takeovers", (0,), "", elsewhere),
     Goal("wrong", "replies that were not what the model said, in all these runs", (0,), "", wrong),
 )  # fmt: skip
 
@@ -94,7 +105,7 @@ def rows(results: Results, remarks: dict[str, str]) -> Iterator[tuple[str, str, 
         limits = " / ".join(f"{limit:g}" for limit in goal.limits)
         limit = f"≤ {limits} {goal.unit}".rstrip() if any(goal.limits) else "0"
         if None in found:
-            yield goal.words, limit, "not measured", "-", remarks.get(goal.name, "")
+            yield goal.words, limit, "not measured here", "-", remarks.get(goal.name, "")
             continue
         told = " / ".join(f"{value:.4g}" for value in found if value is not None)
         met = [value <= most for value, most in zip(found, goal.limits, strict=True) if value is not None]

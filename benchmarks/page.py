@@ -31,6 +31,7 @@ LOAD = {
     "accept p50 ms": "accept_ms.p50",
     "p99  ": "accept_ms.p99",
     "tokens/s": "tokens_per_s",
+    "deltas/s": "deltas_per_s",
 }
 
 INTRO = """# Performance

@@ -40,7 +40,7 @@ def measured(name: str, *, full: bool, rounds: int) -> dict[str, Any]:
     return {"title": scenario.TITLE, "took_s": round(time.monotonic() - began), "cases": cases}
 
 
-def wrong(scenarios: dict[str, Any]) -> float:
+def wrong(scenarios: dict[str, Any]) -> Any:
     """How many replies were not what the model said."""
     return sum(
         run.get("wrong", 0) for each in scenarios.values() for case in each["cases"].values() for run in case["runs"]
@@ -66,7 +66,7 @@ def report(scenarios: dict[str, Any], baseline: dict[str, Any]) -> None:
         print("Nothing is slower beyond the spread of the runs.")
 
 
-def yardstick(scenarios: dict[str, Any]) -> float:
+def yardstick(scenarios: dict[str, Any]) -> Any:
     """CPU seconds of the load client and the upstream for the direct case: the same work on any version of Parley."""
     figures = scenarios.get("stream", {"cases": {}})["cases"].get("direct", {"summary": {}})["summary"]
     return sum(figures[name]["median"] for name in ("client_cpu_s", "upstream_cpu_s") if name in figures)

@@ -72,6 +72,9 @@ def figures(plan: Plan, told: Told, spent: dict[str, float]) -> dict[str, Any]:
         "cpu_s": round(total, 3),
         "cpu_s_per_million_tokens": round(total / told.tokens * 1e6, 2) if told.tokens else 0.0,
         "cpu_s_by_part": spent,
+        "cpu_s_per_million_by_part": {
+            name: round(each / told.tokens * 1e6, 1) if told.tokens else 0.0 for name, each in spent.items()
+        },
         "first_token_ms": told.first.milliseconds(),
         "lag_ms": told.lag.milliseconds(),
         "accept_ms": told.accept.milliseconds(),
