@@ -154,6 +154,13 @@ def test_stop_ends_everything_that_was_not_answered() -> None:
             assert await chat.call("POST", "/never/stop", {}) == {"success": True, "stopped": False}
             await until(lambda: it.upstream.stats.active == 0)
             assert it.upstream.stats.started == 1
+            # The one that waited was withdrawn first, so that it could not begin.
+            [listed] = (await it.home.call("GET", "/api/conversations"))["data"]
+            async with it.home.events(f"/api/conversations/{listed['id']}/events?after=0-0&until=idle") as log:
+                entries = await log.all()
+            assert [each["turn"] for each in entries if each["type"] == "end"] == [
+                each["turn"] for each in reversed(entries) if each["type"] == "queued"
+            ]
 
     run(main())
 
@@ -318,6 +325,39 @@ def test_what_calls_gave_is_told_again_when_its_answer_failed() -> None:
             assert text_of(await chat.post(body(question, answer, model="model"))) == said(1, "look")
             loaded = await chat.call("GET", "/chat/messages")
             assert loaded[1]["parts"][2]["errorText"] == "blind"
+
+    run(main())
+
+
+def test_outputs_whose_telling_failed_are_told_with_the_next_message() -> None:
+    async def main() -> None:
+        async with office(assistants=(Choice("clerk", "model"),)) as it:
+            chat = Chat(it)
+            await chat.post(body(user("say 1 calls=1 tag=look"), tools=LOOK))
+            question, answer = await chat.call("GET", "/chat/messages")
+            answer["parts"][-1] |= {"state": "output-available", "output": "blue"}
+            await chat.post(body(question, answer, assistant="clerk"))  # its worker knows of no assistant
+            await chat.post(body(question, answer, user("and now?", "u2")))
+            assert [each["role"] for each in asked(it)] == ["user", "assistant", "tool", "user"]
+            # Told once: it is not told again.
+            loaded = await chat.call("GET", "/chat/messages")
+            await chat.post(body(question, answer, loaded[2], loaded[3], user("then", "u3")))
+            await chat.post(body(question, answer, user("late", "u4")))
+            assert [each["role"] for each in asked(it)].count("tool") == 1
+
+    run(main())
+
+
+def test_a_copy_that_shows_another_branch_goes_on_there() -> None:
+    async def main() -> None:
+        async with office() as it:
+            chat = Chat(it)
+            await chat.post(body(user("say 1 vary tag=a")))
+            shown = await chat.call("GET", "/chat/messages")
+            await chat.post(body(user("say 1 vary tag=a"), trigger="regenerate-message"))
+            assert texts(await chat.call("GET", "/chat/messages"))[1] == "a.r2:0000 "
+            await chat.post(body(*shown, user("more", "u2")))
+            assert [each["content"] for each in asked(it)] == ["say 1 vary tag=a", "a.r1:0000 ", "more"]
 
     run(main())
 
