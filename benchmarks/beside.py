@@ -6,6 +6,7 @@ Parley: none keeps a reply that outlives its process, unless the name says so.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -51,9 +52,11 @@ APP = Path(__file__).parent / "peers" / "chainlit_app.py"
 class Peer(Struct, frozen=True):
     """How a peer is started and talked to. `{...}` in texts: cache, directory, port, upstream, redis.
 
-    `path` is its base URL's path, `needs_redis` that it is given a Redis of its own, which counts.
+    `package` is what it is installed as, `path` its base URL's path, `needs_redis` that it is given a Redis of its own,
+    which counts.
     """
 
+    package: str
     command: tuple[str, ...]
     driver: type[Driver]
     path: str = "/v1"
@@ -64,6 +67,7 @@ class Peer(Struct, frozen=True):
 
 PEERS = {
     "resumable-stream": Peer(
+        "resumable-stream",
         ("node", "{cache}/resumable-stream/server.mjs"),
         Chat,
         path="",
@@ -71,6 +75,7 @@ PEERS = {
         needs_redis=True,
     ),
     "open-responses": Peer(
+        "open-responses-server",
         ("{cache}/open-responses/bin/otc", "start"),
         Responses,
         path="",
@@ -82,6 +87,7 @@ PEERS = {
         },
     ),
     "chainlit": Peer(
+        "chainlit",
         ("{cache}/chainlit/bin/chainlit", "run", "app.py", "--headless", "--host", "127.0.0.1", "--port", "{port}"),
         Chainlit,
         path="",
@@ -89,6 +95,7 @@ PEERS = {
         variables={"OPENAI_BASE_URL": "{upstream}", "OPENAI_API_KEY": "none"},
     ),
     "litellm": Peer(
+        "litellm",
         ("{cache}/litellm/bin/litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", "{port}"),
         Chat,
         files={"config.yaml": LITELLM},
@@ -100,6 +107,16 @@ PEERS = {
 def installed(name: str) -> bool:
     """Whether the installation script has put it here."""
     return (CACHE / name).is_dir()
+
+
+def version(name: str, package: str) -> str:
+    """What is installed of a peer."""
+    npm = CACHE / name / "node_modules" / package / "package.json"
+    if npm.exists():
+        return str(json.loads(npm.read_text())["version"])
+    program = f"import importlib.metadata as m; print(m.version({package!r}))"
+    python = str(CACHE / name / "bin" / "python")
+    return subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @contextlib.asynccontextmanager
@@ -160,10 +177,10 @@ async def until_it_speaks(url: str, process: "subprocess.Popen[bytes]", log: Pat
         await asyncio.sleep(0.05)
 
 
-async def of_peer(peer: Peer, plan: Plan) -> Figures:
+async def of_peer(name: str, plan: Plan) -> Figures:
     """One round of a peer; one that cannot be measured does not stop the others."""
     try:
-        return await measured(peer, plan)
+        return await measured(PEERS[name], plan) | {"version": version(name, PEERS[name].package)}
     except Failed as error:
         print(f"    {error}", file=sys.stderr)
         return {"did_not_run": 1, "errors": [str(error)]}
@@ -199,9 +216,9 @@ async def run(bench: Bench) -> None:
         for driver in OURS:
             name = driver if driver == "direct" else f"Parley, {driver}"
             cases[f"{name}: {words}"] = partial(of_ours, driver, plan)
-        for name, peer in PEERS.items():
+        for name in PEERS:
             if installed(name):
-                cases[f"{name}: {words}"] = partial(of_peer, peer, plan)
+                cases[f"{name}: {words}"] = partial(of_peer, name, plan)
             else:
                 print(f"  {name} is not installed (benchmarks/peers/install.sh {name})", file=sys.stderr)
     await bench.rounds(cases)

@@ -167,8 +167,14 @@ class Page:
         if others:
             yield from self._plain(others)
         if name == "beside":
+            yield self._versions()
             yield from self._ratios(dict(cases))
         yield from self._plots(name, cases)
+
+    def _versions(self) -> str:
+        runs = {case.partition(":")[0]: runs[-1] for case, runs in self.results.scenarios["beside"]["cases"].items()}
+        told = [f"{peer} {run['version']}" for peer, run in runs.items() if "version" in run]
+        return f"\nVersions: {', '.join(told)}." if told else ""
 
     def _ratios(self, cases: dict[str, dict[str, Any]]) -> Iterator[str]:
         """What Parley's WebSocket costs against each peer: below 1, Parley is cheaper or sooner."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, field
 
 from parley.bench.checker import Reply, Wrong
 from parley.bench.drivers.base import Driver, Refused
@@ -135,7 +135,7 @@ class Load:
             except Refused as error:
                 self._note(error)
                 self._told.refused += 1
-            except Failed as error:
+            except (Failed, DecodeError) as error:
                 self._note(error)
                 self._told.failed += 1
                 return
