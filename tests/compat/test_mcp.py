@@ -80,7 +80,7 @@ def test_progress(parley: Place, mode: Mode) -> None:
             arguments = {"message": f"say 20 delay=0.02 tag=progress-{mode}"}
             result = await client.call_tool("send_message", arguments, progress_callback=hear)
             assert text(result) == tokens(f"progress-{mode}", 20)
-            assert len(heard) > 3, "as it comes"
+            assert len(heard) > 1, "as it comes"
             assert "".join(heard) == text(result)
 
     run(main())

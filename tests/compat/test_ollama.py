@@ -36,7 +36,7 @@ def test_a_chat(parley: Place, client: ollama.Client) -> None:
 
 def test_a_stream(client: ollama.Client) -> None:
     parts = list(client.chat(MODEL, saying("say 10 delay=0.02 tag=ostream"), stream=True))
-    assert len(parts) > 4, "as it comes"
+    assert len(parts) > 2, "as it comes"
     assert "".join(part.message.content or "" for part in parts) == tokens("ostream", 10)
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     assert parts[-1].total_duration

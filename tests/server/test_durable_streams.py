@@ -155,7 +155,7 @@ def test_what_runs_is_followed_to_its_end(live: str) -> None:
                 told = await stream.events()
                 found = [event for kind, batch in told if kind == "data" for event in batch]
                 controls = [value for kind, value in told if kind == "control"]
-                assert len(controls) > 5, "as it comes"
+                assert len(controls) > 2, "as it comes"
                 assert all(int(control["streamCursor"]) > 0 for control in controls[:-1])
                 offsets = [control["streamNextOffset"] for control in controls]
                 assert offsets == sorted(offsets)
@@ -189,11 +189,11 @@ def test_a_poll_that_nothing_comes_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_server_sent_events_end_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """[10.2] The reader comes back with its offset."""
-    monkeypatch.setattr(durable_streams, "STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(durable_streams, "STREAM_SECONDS", 0.05)
 
     async def main() -> None:
         async with office() as it:
-            stream = await begin(it, "say 40 delay=0.02")
+            stream = await begin(it, "say 60 delay=0.02")
             found: list[Any] = []
             offset, rounds, closed = "-1", 0, False
             while not closed:
@@ -234,8 +234,8 @@ def test_a_takeover_is_not_seen() -> None:
             stream = await begin(it, "say 40 delay=0.02")
             following = asyncio.create_task(stream.events())
             polling = asyncio.create_task(stream.rest())
-            await it.upstream.until(lambda stats: stats.active == 1)
-            await asyncio.sleep(0.2)
+            while not text_of((await stream.get())[0]):
+                pass
             await it.kill("worker-0")
             it.work("worker-1")
             told = await following

@@ -206,12 +206,14 @@ def test_a_takeover_gives_the_whole_answer(model: str) -> None:
         async with office() as it:
             client = Client(it)
             vary = "" if model == "model" else "vary"
-            arguments = {"message": f"say 40 delay=0.02 {vary}", "model": model}
+            made = await it.home.conversation()
+            arguments = {"message": f"say 40 delay=0.02 {vary}", "model": model, "conversation": made}
             sending = asyncio.create_task(
                 client.events({"name": "send_message", "arguments": arguments, "_meta": {"progressToken": 1}})
             )
-            await it.upstream.until(lambda stats: stats.active == 1)
-            await asyncio.sleep(0.2)
+            turns: list[Any] = []
+            while not any(turn["text"] for turn in turns):
+                turns = (await Client(it).done("get_history", conversation=made))["turns"]
             await it.kill("worker-0")
             it.work("worker-1")
             *notes, last = await sending

