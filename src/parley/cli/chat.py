@@ -66,4 +66,5 @@ def _piped() -> str | None:
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         return None
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    # As a shell's $(...) has it: the newline at the end is the line's, not the message's.
+    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
