@@ -16,6 +16,12 @@ os.environ |= {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """LiteLLM leaves an event loop behind, with the two sockets (of a unix family) that wake it."""
+    for leak in ("event loop", "<socket.socket fd=\\d+, family=1,"):
+        config.addinivalue_line("filterwarnings", f"ignore:unclosed {leak}:ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def parley() -> Iterator[Place]:
     with place() as made:

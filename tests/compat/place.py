@@ -1,10 +1,13 @@
 """A whole Parley that other people's clients are driven against, and what it then holds."""
 
+import asyncio
 import contextlib
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+
+import openai
 
 from tests.system.deployment import Deployment, configuration, deployment, upstream, workplace
 
@@ -38,11 +41,6 @@ class Place:
         count: int = _read(f"{self._upstream}/stats")["stats"]["by_tag"].get(tag, 0)
         return count
 
-    def stats(self) -> dict[str, Any]:
-        """What the model's server has seen so far."""
-        found: dict[str, Any] = _read(f"{self._upstream}/stats")["stats"]
-        return found
-
     def shown(self) -> dict[str, Any]:
         """The request that the model was asked with last."""
         last: dict[str, Any] = _read(f"{self._upstream}/stats")["last"][-1]["body"]
@@ -64,13 +62,23 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(*arguments: str, **env: str) -> Iterator[Place]:
+def place(*arguments: str) -> Iterator[Place]:
     """A Parley of its own."""
     answers = [word for pair in ANSWERS.items() for word in ("--answer", "=".join(pair))]
     with workplace() as directory, upstream(directory, *answers) as url:
         path = configuration(directory, SETTINGS.format(url=url))
-        with deployment(directory, "--config", path, *arguments, **env) as up:
+        with deployment(directory, "--config", path, *arguments) as up:
             yield Place(up, url)
+
+
+def play(place: Place, story: Callable[[openai.AsyncOpenAI], Awaitable[None]]) -> None:
+    """Run a story with a client of its own, without retries, so that what happens shows."""
+
+    async def main() -> None:
+        async with openai.AsyncOpenAI(base_url=place.url, api_key="any", max_retries=0, timeout=30) as client:
+            await story(client)
+
+    asyncio.run(main())
 
 
 def tokens(tag: str, count: int) -> str:

@@ -1,7 +1,6 @@
 """The OpenAI Agents SDK: runs, tools, sessions, chains, and its own WebSocket model."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -21,17 +20,7 @@ from agents import (
 from agents.models.openai_responses import ResponsesWebSocketError
 from openai.types.responses import ResponseTextDeltaEvent
 
-from tests.compat.place import MODEL, Place, tokens
-
-
-def play(place: Place, story: Callable[[openai.AsyncOpenAI], Awaitable[None]]) -> None:
-    """Run a story with a client of its own, without retries, so that what happens shows."""
-
-    async def main() -> None:
-        async with openai.AsyncOpenAI(base_url=place.url, api_key="any", max_retries=0, timeout=30) as client:
-            await story(client)
-
-    asyncio.run(main())
+from tests.compat.place import MODEL, Place, play, tokens
 
 
 def counted(name: str) -> tuple[Any, list[int]]:
