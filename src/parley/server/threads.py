@@ -18,7 +18,7 @@ from parley.server.auth import LOCAL, Principal
 from parley.server.bodies import KEY
 from parley.server.exchange import Exchange
 from parley.server.parts import Parts
-from parley.wire.lines import Form, Kept, Line, Output, called_in, calls_of, counts, echo_of, line_ids
+from parley.wire.lines import Form, Line, Marks, Output, called_in, calls_of, counts, echo_of, line_ids
 
 # How many turns it is looked back for what was said: as a rule they are near, and it costs as much as there are.
 NEAR, FAR = 32, 1_000
@@ -198,14 +198,14 @@ class Threads:
             ParleyError.
         """
         self._service.require_choice(*choice)
-        messages, kept = self._said(who, place.last, saying)
-        marked = msgspec.structs.replace(private, echo=echo_of(kept))
+        messages, marks = self._said(who, place.last, saying)
+        marked = msgspec.structs.replace(private, echo=echo_of(marks))
         turn = ids.turn_id(place.conversation, saying.key)
         request = Request(messages, *choice)
         await self._service.post(who, place.conversation, turn, request, marked, parent=saying.parent)
         return turn
 
-    def _said(self, who: Principal, last: Turn | None, saying: Saying) -> tuple[tuple[Message, ...], Kept]:
+    def _said(self, who: Principal, last: Turn | None, saying: Saying) -> tuple[tuple[Message, ...], Marks]:
         """The messages, checked, and what is kept of how they were said."""
         given = [("", "messages", output) for output in saying.outputs]
         given += [(line.id, line.param, Output(message)) for line in saying.lines for message in line.said]
@@ -222,7 +222,7 @@ class Threads:
                 forms.append(output.form)
         if not messages:
             raise InvalidRequest("nothing_new", "There is nothing new in `messages`.", param="messages")
-        return tuple(messages), Kept(tuple(names), tuple(forms))
+        return tuple(messages), Marks(tuple(names), tuple(forms))
 
 
 def seed(who: Principal, name: str) -> bytes:

@@ -51,22 +51,22 @@ class Line(Struct, frozen=True):
     outputs: tuple[Output, ...] = ()
 
 
-class Kept(Struct, frozen=True):
+class Marks(Struct, frozen=True):
     """What the echo of a turn said by lines holds, for each message of its input: the id at the client, the form."""
 
     ids: tuple[str, ...] = ()
     forms: tuple[Form, ...] = ()
 
 
-def echo_of(kept: Kept) -> dict[str, Any]:
+def echo_of(marks: Marks) -> dict[str, Any]:
     """The echo of a turn that is said by lines."""
-    told: dict[str, Any] = {"ids": kept.ids}
-    return told | {"forms": kept.forms} if any(form != "text" for form in kept.forms) else told
+    told: dict[str, Any] = {"ids": marks.ids}
+    return told | {"forms": marks.forms} if any(form != "text" for form in marks.forms) else told
 
 
 def line_ids(conversation: str, turn: Turn, private: Private) -> list[str]:
     """The id of each message of a turn's input: the client's own, else ours."""
-    kept = msgspec.convert(private.echo, Kept).ids
+    kept = msgspec.convert(private.echo, Marks).ids
     response = ids.response_id(conversation, turn.id)
     ours = [input_item(message, response, number)["id"] for number, message in enumerate(turn.request.input)]
     return [given or own for given, own in zip(kept, ours, strict=True)] if len(kept) == len(ours) else ours
@@ -74,7 +74,7 @@ def line_ids(conversation: str, turn: Turn, private: Private) -> list[str]:
 
 def outputs_of(turn: Turn, private: Private) -> list[Output]:
     """What calls gave, as a turn tells it."""
-    said, forms = turn.request.input, msgspec.convert(private.echo, Kept).forms
+    said, forms = turn.request.input, msgspec.convert(private.echo, Marks).forms
     spelled: Iterable[Form] = forms if len(forms) == len(said) else ("text" for _ in said)
     return [Output(message, form) for message, form in zip(said, spelled, strict=True) if message.role == "tool"]
 
