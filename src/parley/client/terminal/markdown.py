@@ -8,6 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.theme import Theme
 
+from parley.client.terminal.clean import clean
+
 # HTML is text like any other: rich would leave it out silently.
 _parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
 
@@ -61,6 +63,6 @@ class Renderer:
         )
         console.print(_Document(text, self._references))
         lines = [line.rstrip(" ") for line in out.getvalue().split("\n")]
-        while lines and not lines[-1].strip():
-            lines.pop()
-        return lines
+        # The space between blocks is the screen's, one line; tables and code come with some of their own.
+        written = [at for at, line in enumerate(lines) if clean(line).strip()]
+        return lines[written[0] : written[-1] + 1] if written else []
