@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.models.failure import LONGEST_ESTIMATE, complaint, error_in_stream, refusal
+from parley.models.failure import LOADING_PAUSE, LONGEST_ESTIMATE, complaint, error_in_stream, refusal
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -69,6 +69,13 @@ def test_retry_after(header: str, seconds: float | None) -> None:
 def test_an_estimate_is_believed_up_to_a_point(estimate: str, seconds: float | None) -> None:
     body = f'{{"error":"loading","estimated_time":{estimate}}}'.encode()
     assert refusal(503, {}, body).retry_after == seconds
+
+
+def test_a_model_that_is_being_loaded_is_waited_for() -> None:
+    """llama.cpp names no time: three tries were over before a busy machine had read the built-in model."""
+    error = refusal(503, {}, b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}')
+    assert (error.retryable, error.retry_after) == (True, LOADING_PAUSE)
+    assert refusal(500, {}, b'{"error":"Loading model"}').retry_after is None
 
 
 def test_a_refusal_of_a_partial_answer_is_told_from_a_conversation_too_long() -> None:

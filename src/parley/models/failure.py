@@ -33,6 +33,9 @@ KNOWN = re.compile(
     r"|unsupported_parameter|unsupported_value|invalid_request_error|validation)\b",
     re.IGNORECASE,
 )
+# What llama.cpp says until it has read its model; it names no time.
+LOADING = re.compile(r"\bloading model\b", re.IGNORECASE)
+LOADING_PAUSE = 1.0
 TOO_LARGE = re.compile(r"too large to be loaded", re.IGNORECASE)
 
 
@@ -67,8 +70,9 @@ def refusal(
     """
     said = complaint(body)
     retry_after = _retry_after(headers, now)
-    if status == 503 and said.estimated_time is not None:
-        seconds = min(said.estimated_time, LONGEST_ESTIMATE)
+    estimate = LOADING_PAUSE if said.estimated_time is None and LOADING.search(said.words) else said.estimated_time
+    if status == 503 and estimate is not None:
+        seconds = min(estimate, LONGEST_ESTIMATE)
         return ModelError("upstream_error", "the upstream is loading the model", retryable=True, retry_after=seconds)
     if 300 <= status < 400:
         return ModelError("upstream_error", f"the upstream answered with a redirect ({status}), which is not followed")
