@@ -28,6 +28,8 @@ from parley.store import address
 from parley.store.embedded import EmbeddedRedis
 
 POLL = 0.01
+# The built-in model's process is started with ours, and on a busy machine listens seconds later: asked for a minute.
+STARTING_TRIES = 10
 # So small a model repeats itself for ever, or changes the language, unless it is held back.
 CALM = Parameters(temperature=0.6, top_p=0.9, frequency_penalty=0.5, max_tokens=400)
 
@@ -89,6 +91,7 @@ def builtin_model() -> ModelSettings:
         api_key=Secret(secrets.token_urlsafe(24)),
         backend=local_server.BACKEND,
         parameters=CALM,
+        tries=STARTING_TRIES,
     )
 
 
