@@ -56,25 +56,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     `models`. `sources` tells where each value came from, by its dotted name; what is not in it is a default.
     """
 
-    host: str = "127.0.0.1"
-    port: Port = 8000
-    access_key: Secret = Secret()
-    redis: Secret = Secret()
-    prefix: str = "parley:"
-    shards: Annotated[int, Meta(ge=1, le=256)] = 16
-    data: Path
-    serves: Processes = 1
-    workers: Processes = 1
-    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    model_url: str = ""
-    model: str = ""
-    model_key: Secret = Secret()
-    models: tuple[ModelSettings, ...] = ()
-    assistants: tuple[Assistant, ...] = ()
-    users: dict[str, Secret] = {}
-    greeting: str = "Hello from {name}."
+    host: str = "127.0.0.1"  # address to bind; another than loopback needs an access key
+    port: Port = 8000  # of page and API
+    access_key: Secret = Secret()  # whoever shows it is the owner; none: everyone on this machine is
+    redis: Secret = Secret()  # URL of a Redis or Valkey server; none: one of our own
+    prefix: str = "parley:"  # what every key in Redis begins with
+    shards: Annotated[int, Meta(ge=1, le=256)] = 16  # work queues; the same for all processes, for ever
+    data: Path  # where our own Redis keeps conversations, and the built-in model is kept
+    serves: Processes = 1  # web server processes of `parley up`
+    workers: Processes = 1  # worker processes of `parley up`
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256  # turns a worker runs at once
+    origins: tuple[str, ...] = ()  # more origins whose pages may speak to us (https://chat.example)
+    hosts: tuple[str, ...] = ()  # more names we answer to, besides localhost and IP addresses; *: any
+    model_url: str = ""  # an OpenAI-compatible server; none: one is searched for
+    model: str = ""  # which of its models (the first), or a function of yours: module:function
+    model_key: Secret = Secret()  # what that server wants to be shown
+    models: tuple[ModelSettings, ...] = ()  # tables: several models, each with its own server
+    assistants: tuple[Assistant, ...] = ()  # tables: named models with instructions, window and parameters
+    users: dict[str, Secret] = {}  # a table: who may log in, and the hash of each password (`parley password`)
+    greeting: str = "Hello from {name}."  # what an assistant says before anything is said to it
     limits: Limits = Limits()
     lifetimes: Lifetimes = Lifetimes()
     timing: Timing = Timing()

@@ -6,13 +6,13 @@ from msgspec import Struct
 class Limits(Struct, frozen=True):
     """What one message, reply, conversation or client may take."""
 
-    message_bytes: int = 256 * 1024
-    reply_bytes: int = 1024 * 1024
+    message_bytes: int = 256 * 1024  # one message
+    reply_bytes: int = 1024 * 1024  # one reply; what is longer is cut short
     queue: int = 16  # messages waiting in one conversation
     log: int = 2_000  # events kept for readers that come back by cursor
     turns: int = 10_000  # turns in one conversation
-    history_bytes: int = 8 * 1024 * 1024
-    title_bytes: int = 512
+    history_bytes: int = 8 * 1024 * 1024  # what is kept of one conversation
+    title_bytes: int = 512  # a conversation's title
     key_chars: int = 255  # idempotency key
     client_queue_bytes: int = 256 * 1024  # frames waiting for one slow reader
 
@@ -22,8 +22,8 @@ class Lifetimes(Struct, frozen=True):
 
     conversation: int = 86_400  # sliding: every turn and read renews it
     cap: int = 0  # absolute, from the creation on; 0: none
-    session_idle: int = 86_400
-    session_cap: int = 7 * 86_400
+    session_idle: int = 86_400  # a session nobody uses
+    session_cap: int = 7 * 86_400  # any session, from its beginning on
     tombstone: int = 60  # how long a deleted conversation is remembered as deleted
 
 
@@ -32,10 +32,10 @@ class Timing(Struct, frozen=True):
 
     lease: float = 5.0  # a turn nobody renewed for so long may be taken over
     scan: float = 0.5  # how often expired leases are looked for
-    first_token: float = 120.0
+    first_token: float = 120.0  # longest wait for the first text of a reply
     stall: float = 60.0  # longest silence in mid-reply
-    turn: float = 900.0
-    queue_wait: float = 600.0
+    turn: float = 900.0  # longest turn
+    queue_wait: float = 600.0  # a turn nobody took for so long fails
     attempts: int = 4  # tries without new progress
-    attempts_total: int = 20
+    attempts_total: int = 20  # tries in all
     isolate_from: int = 3  # the attempt from which a turn runs in a process of its own
