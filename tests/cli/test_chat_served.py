@@ -132,7 +132,7 @@ def test_slash_words_mean_something_to_a_real_server(parley: Deployment, tmp_pat
 def test_questions_from_scripts(parley: Deployment, tmp_path: Path) -> None:
     async def main() -> None:
         status, out, err = await piped(parley.url, tmp_path, "why?", said="a log\n")
-        assert (status, out, err) == (0, "You said: why?\n\na log\n (1 messages)\n", "")
+        assert (status, out, err) == (0, "You said: why?\n\na log (1 messages)\n", "")
         status, out, _ = await piped(parley.url, tmp_path, "--json", "say 3 tag=x")
         frames = [json.loads(line) for line in out.splitlines()]
         assert (status, frames[0]["type"], frames[-1]["type"]) == (0, "receipt", "end")
