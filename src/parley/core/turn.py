@@ -20,6 +20,8 @@ class Usage(Struct, frozen=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0  # of the input, read from the model's cache
+    reasoning_tokens: int = 0  # of the output, thought and not said
 
 
 class TurnError(Struct, frozen=True):

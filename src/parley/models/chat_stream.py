@@ -49,11 +49,27 @@ class Choice(Struct):
     finish_reason: str | None = None
 
 
+class Details(Struct):
+    """What some of the tokens were."""
+
+    cached_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+
+
 class Counts(Struct):
     """Tokens as the upstream counted them."""
 
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+
+    def usage(self) -> Usage:
+        """As we keep them."""
+        read, written = self.prompt_tokens_details or Details(), self.completion_tokens_details or Details()
+        return Usage(
+            self.prompt_tokens or 0, self.completion_tokens or 0, read.cached_tokens or 0, written.reasoning_tokens or 0
+        )
 
 
 class Chunk(Struct):
@@ -105,7 +121,7 @@ class ChatStream:
         if chunk.model and not self._model:
             self._model = chunk.model
         if chunk.usage is not None:
-            self._usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
+            self._usage = chunk.usage.usage()
         pieces: list[Piece] = []
         for choice in chunk.choices or ():
             if choice.index:

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from parley.core import ids
@@ -189,6 +190,8 @@ class Exchange:
     ) -> Accepted:
         """Post a turn in a conversation of its own, behind a copy of what it goes on behind."""
         source, last = await self.place(who, behind)
+        if behind.previous_response_id is not None:  # not that of the copy
+            private = msgspec.structs.replace(private, echo={"previous": behind.previous_response_id, **private.echo})
         conversation = await self._service.begin(who, secrets.token_bytes(16), ttl=self.unstored_seconds)
         accepted = Accepted(who, conversation, ids.turn_id(conversation, "unstored"), False)
         try:

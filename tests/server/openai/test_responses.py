@@ -247,6 +247,7 @@ def test_responses_go_on_behind_each_other() -> None:
             assert (first.previous_response_id, third.previous_response_id) == (None, second.id)
             unstored = await ask(model="model", input="four", previous_response_id=third.id, store=False)
             assert unstored.output_text == "You said: four (7 messages)"
+            assert unstored.previous_response_id == third.id
             with pytest.raises(openai.BadRequestError) as caught:
                 await ask(model="model", input="five", previous_response_id=unstored.id)
             assert (caught.value.code, caught.value.param) == ("previous_response_not_found", "previous_response_id")

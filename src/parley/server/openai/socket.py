@@ -50,7 +50,8 @@ class Socket:
         self._receive = receive
         self._send = send
         self._chain = Chain(parts, who)
-        self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._answering = False  # one was taken from the line, and is not answered yet
         self._clock = asyncio.get_running_loop().time
         self._until = self._clock() + parts.config.connection_seconds
 
@@ -90,7 +91,7 @@ class Socket:
                 self._outbox.close(TOO_FAST, "too many messages")
             elif text is None:
                 self._outbox.close(UNSUPPORTED, "frames are text")
-            elif self._waiting.full():
+            elif self._waiting.qsize() - (not self._answering) >= MOST_WAITING:
                 error = TooMany("too_many_waiting", "As many messages as may be wait on this connection already.")
                 self._put(error_message(error))
             else:
@@ -104,12 +105,15 @@ class Socket:
                     text = await self._waiting.get()
             except TimeoutError:
                 break
+            self._answering = True
             try:
                 await self._answer(text)
             except Exception:
                 log.exception("a create failed")
                 self._put(error_message(INTERNAL_ERROR))
                 self._outbox.close(INTERNAL, "our fault: come back")
+            finally:
+                self._answering = False
         message = "The connection has lasted as long as it may: open another one."
         self._put(error_message(InvalidRequest("websocket_connection_limit_reached", message)))
         self._outbox.close(GOING_AWAY, "open another connection")
