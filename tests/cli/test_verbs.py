@@ -156,7 +156,7 @@ def test_long_conversations_are_read_and_written_whole(client: Client, parley: S
 
 
 def test_attach_in_a_pipe_reads_the_reply_to_its_end(client: Client, parley: Shell) -> None:
-    made = client.conversation()
+    made = client.conversation(title="Titled, so that no event tells of a title later")
     made.say("say 30 tag=p delay=0.01")
     whole = "".join(f"p:{number:04d} " for number in range(30))
     assert parley("attach", short(made), "-q") == whole + "\n"

@@ -45,13 +45,13 @@ asyncio.run(main(send_text))
 LATER = """
 from parley import Client
 client = Client()
-client.conversation("geo").say("Italy").wait()
+client.conversation("later", title="Capitals").say("Italy").wait()
 cursor = None
-for event in client.follow("geo", after=cursor, until="idle"):
+for event in client.follow("later", after=cursor, until="idle"):
     cursor = event.cursor
 print(event.type, event.data["turns"][-1]["text"])
-client.conversation("geo").say("France")
-for event in client.follow("geo", after=cursor, until="idle"):
+client.conversation("later").say("France")
+for event in client.follow("later", after=cursor, until="idle"):
     print(event.type)
 """
 OPENAI = """
