@@ -19,13 +19,15 @@ import uvloop
 from common import Bench, as_coroutine, table
 
 from parley.bench.machine import machine
-from parley.bench.statistics import compare
+from parley.bench.statistics import COMPARED, compare
 
 HERE = Path(__file__).parent
 SHORT = ("start", "accept", "stream", "burst", "many", "history", "watchers", "idle")
 FULL = (*SHORT, "storage", "durability", "processes", "overload", "beside")
 # Starting a Parley for each figure takes long; memory hardly varies.
 ONCE = ("idle",)
+# What the load client and the upstream spend.
+YARDSTICK = ("client_cpu_s", "upstream_cpu_s")
 
 
 def measured(name: str, *, full: bool, rounds: int) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def report(scenarios: dict[str, Any], baseline: dict[str, Any]) -> None:
         print(f"{each.case:45} {each.figure:30} {each.old:>10.5g} {each.new:>10.5g}   x {each.ratio:.2f}")
     speed = yardstick(scenarios) / (yardstick(baseline["scenarios"]) or 1)
     print(f"\nThe client and the upstream alone cost x {speed:.2f}: that much is the machine, not Parley.")
-    slower = [each for each in changes if each.slower]
+    slower = [each for each in changes if each.slower and "direct" not in each.case]
     for each in slower:
         print(f"SLOWER  {each.case}, {each.figure}: x {each.ratio:.2f}")
     if not slower:
@@ -69,7 +71,7 @@ def report(scenarios: dict[str, Any], baseline: dict[str, Any]) -> None:
 def yardstick(scenarios: dict[str, Any]) -> Any:
     """CPU seconds of the load client and the upstream for the direct case: the same work on any version of Parley."""
     figures = scenarios.get("stream", {"cases": {}})["cases"].get("direct", {"summary": {}})["summary"]
-    return sum(figures[name]["median"] for name in ("client_cpu_s", "upstream_cpu_s") if name in figures)
+    return sum(figures[name]["median"] for name in YARDSTICK if name in figures)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -117,8 +119,12 @@ def runs_of(cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def strip(cases: dict[str, Any]) -> dict[str, Any]:
-    """The summaries without the runs."""
-    return {name: {"summary": case["summary"]} for name, case in cases.items()}
+    """Of the summaries what is compared."""
+    kept = (*COMPARED, *YARDSTICK)
+    return {
+        name: {"summary": {path: case["summary"][path] for path in kept if path in case["summary"]}}
+        for name, case in cases.items()
+    }
 
 
 if __name__ == "__main__":
