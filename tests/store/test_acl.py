@@ -22,6 +22,7 @@ from parley.core.turn import Outcome, Private, Request, Turn
 from parley.store import connect
 from parley.store.appender import Appender
 from parley.store.bell import Bell
+from parley.store.overview import look
 from parley.store.permissions import DIRECT, NEWER, SCRIPTED, acl_rules
 from parley.store.scripts import Scripts, source
 from parley.store.sessions import Sessions
@@ -71,6 +72,7 @@ async def everything(b: Bench) -> None:
     await bell.listen(conversation)
     await _said(b, conversation)
     grant = await b.take(runs)
+    assert [one.conversation for one in (await look(b.client, b.keys)).running] == [conversation]
     await _written(b, runs, grant)
     await runs.handoff(grant)
     await other.wait(0.05)

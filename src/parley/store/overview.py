@@ -27,7 +27,10 @@ class Running(Struct, frozen=True):
 
 
 class Working(Struct, frozen=True):
-    """A worker that has asked for work; `turns` are those it holds, `idle` the seconds since it last spoke."""
+    """A worker; `turns` are those it holds, `idle` the seconds since it last spoke.
+
+    Redis 6.2 and 7.0 know of it from its first turn on, newer ones from the first time it asked for one.
+    """
 
     name: str
     turns: int

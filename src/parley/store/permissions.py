@@ -13,8 +13,9 @@ SCRIPTED = (
 
 # What is sent as it is.
 DIRECT = (
-    "del", "eval", "evalsha", "hget", "hmget", "info", "ping", "script|load", "set", "subscribe", "unsubscribe",
-    "xautoclaim", "xgroup|create", "xrange", "xreadgroup", "zrevrange",
+    "del", "eval", "evalsha", "hget", "hmget", "info", "llen", "ping", "script|load", "set", "strlen", "subscribe",
+    "time", "unsubscribe", "xautoclaim", "xgroup|create", "xinfo|consumers", "xlen", "xpending", "xrange",
+    "xreadgroup", "zrevrange",
 )  # fmt: skip
 
 # Only servers that have it are asked (Redis and Valkey 7.2 and up).
