@@ -41,6 +41,11 @@ class Place:
         count: int = _read(f"{self._upstream}/stats")["stats"]["by_tag"].get(tag, 0)
         return count
 
+    def stats(self) -> dict[str, Any]:
+        """What the model's server has seen so far."""
+        found: dict[str, Any] = _read(f"{self._upstream}/stats")["stats"]
+        return found
+
     def shown(self) -> dict[str, Any]:
         """The request that the model was asked with last."""
         last: dict[str, Any] = _read(f"{self._upstream}/stats")["last"][-1]["body"]
@@ -62,12 +67,12 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(*arguments: str) -> Iterator[Place]:
+def place(*arguments: str, **env: str) -> Iterator[Place]:
     """A Parley of its own."""
     answers = [word for pair in ANSWERS.items() for word in ("--answer", "=".join(pair))]
     with workplace() as directory, upstream(directory, *answers) as url:
         path = configuration(directory, SETTINGS.format(url=url))
-        with deployment(directory, "--config", path, *arguments) as up:
+        with deployment(directory, "--config", path, *arguments, **env) as up:
             yield Place(up, url)
 
 

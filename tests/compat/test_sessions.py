@@ -28,6 +28,11 @@ def said(number: int) -> Any:
     return {"role": "user", "content": f"message {number}"}
 
 
+def image(url: str) -> Any:
+    parts = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": url}]
+    return {"role": "user", "content": parts}
+
+
 def numbered(items: list[Any]) -> list[int]:
     return [int(text(item).removeprefix("message ")) for item in items]
 
@@ -105,16 +110,32 @@ def test_more_items_than_a_request_or_a_page_has(parley: Place) -> None:
 
 def test_what_is_no_text_is_left_out_or_refused(parley: Place) -> None:
     async def main() -> None:
-        image = {"type": "input_image", "image_url": "https://example.com/x.png"}
-        picture: Any = {"role": "user", "content": [image]}
+        picture: Any = image("https://example.com/x.png")
         thought: Any = {"type": "reasoning", "id": "rs_1", "summary": []}
         async with ParleySession("hostile", url=parley.up.url) as session:
             await session.add_items([])
             await session.add_items([thought])
             assert await session.get_items() == []
-            with pytest.raises(openai.BadRequestError, match="only text"):
+            with pytest.raises(openai.BadRequestError, match="nothing is fetched"):
                 await session.add_items([picture])
             assert await session.get_items() == []
+
+    asyncio.run(main())
+
+
+def test_an_image_is_kept(parley: Place) -> None:
+    pixel = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+    async def main() -> None:
+        async with ParleySession("seeing", url=parley.up.url) as session:
+            await session.add_items([image(pixel)])
+            found: list[Any] = await session.get_items()
+            history = ParleyChatMessageHistory(await session.conversation(), url=parley.up.url)
+            assert [each.text for each in await history.aget_messages()] == ["What is this?"]
+        assert [(each["role"], [part["type"] for part in each["content"]]) for each in found] == [
+            ("user", ["input_text", "input_image"])
+        ]
+        assert found[0]["content"][1]["image_url"] == pixel
 
     asyncio.run(main())
 

@@ -18,8 +18,8 @@ class ParleySession:
         async with ParleySession("anna") as session:
             await Runner.run(agent, "Italy", session=session)
 
-    Text and function calls are kept. Reasoning is left out, as no model is shown it again; images, files and the calls
-    of OpenAI's own tools are refused. Every write has a key, so that one whose answer was lost is done once.
+    Text, images (`data:` URLs) and function calls are kept. Reasoning is left out, as no model is shown it again; files
+    and the calls of OpenAI's own tools are refused. Every write has a key: one whose answer was lost is done once.
 
     Args:
         session_id: a name of yours, which is the same conversation wherever it is used with the same token; or the
@@ -122,5 +122,6 @@ def remembered(item: dict[str, Any]) -> "TResponseInputItem":
     """An item as any model may be given it: without the id, which says nothing elsewhere, and text as plain text."""
     found = {name: value for name, value in item.items() if name != "id"}
     if item["type"] == "message":
-        found = {"role": item["role"], "content": text_of(item)}
+        shows = any("text" not in part for part in item["content"])
+        found = {"role": item["role"], "content": item["content"] if shows else text_of(item)}
     return cast("TResponseInputItem", found)

@@ -62,5 +62,5 @@ def batches(items: Sequence[T]) -> Iterator[list[T]]:
 
 
 def text_of(item: dict[str, Any]) -> str:
-    """What a message says."""
-    return "".join(part["text"] for part in item["content"])
+    """What a message says, without what it shows."""
+    return "".join(part.get("text", "") for part in item["content"])
