@@ -291,6 +291,30 @@ def test_caps_are_told_with_when_to_come_back() -> None:
     run(main())
 
 
+def test_past_capacity_new_turns_are_refused_and_accepted_ones_kept() -> None:
+    async def main() -> None:
+        async with house(bench_options={"limits": Limits(active=2)}) as home:
+            names = [await home.conversation() for _ in range(3)]
+            for name in names[:2]:
+                await home.say(name, "accepted")
+            url = f"{home.served[0].url}/api/conversations/{names[2]}/turns"
+            async with home.http.post(url, json={"input": "too many"}) as answer:
+                assert answer.status == 503
+                assert int(answer.headers["retry-after"]) >= 1
+                assert (await answer.json())["error"]["code"] == "overloaded"
+            await home.say(names[0], "behind one that is accepted")
+            body = {"model": "model", "input": "over /v1", "store": True}
+            found = await home.call("POST", "/v1/responses", body, expect=503)
+            assert found["error"]["code"] == "overloaded"
+            # Nothing is left of what was refused; as soon as one has ended there is room.
+            assert (await home.call("GET", f"/api/conversations/{names[2]}/turns"))["data"] == []
+            (turn,) = (await home.call("GET", f"/api/conversations/{names[1]}/turns"))["data"]
+            assert (await home.bench.conversations.cancel(names[1], turn["turn"]))[0]
+            await home.call("POST", f"/api/conversations/{names[2]}/turns", {"input": "now"}, expect=202)
+
+    run(main())
+
+
 def test_health_and_readiness() -> None:
     async def main() -> None:
         async with house() as home:

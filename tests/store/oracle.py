@@ -131,7 +131,7 @@ class Oracle:
 
     def post(
         self, name: str, turn: str, body: str, parent: str, policy: str, request: str, private: str,
-        most_waiting: int, most_turns: int, most_bytes: int,
+        most_waiting: int, most_turns: int, most_bytes: int, most_active: int,
     ) -> Reply:  # fmt: skip
         c = self.conversations.get(name)
         if c is None:
@@ -150,6 +150,8 @@ class Oracle:
         size = len(request.encode())
         if len(c.order) >= most_turns or c.bytes + size > most_bytes:
             return ["FULL"]
+        if not ahead and len(self.active) >= most_active:
+            return ["CROWDED"]
         if ahead and policy == "interrupt":
             self._finish(name, c, "cancelled", {})
             ahead -= 1

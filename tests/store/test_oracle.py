@@ -28,7 +28,7 @@ BATCH = 10
 # Every reply of every script the walk calls must have been met, or the walk proves less than it says.
 REPLIES = {
     "create": "OK DUP TAKEN GONE",
-    "post": "OK DUP CONFLICT NONE GONE PARENT BUSY REJECT FULL",
+    "post": "OK DUP CONFLICT NONE GONE PARENT BUSY REJECT FULL CROWDED",
     "acquire": "OK STALE NOTMINE ISOLATE DEAD LATE",
     "append": "OK FENCED OFFSET",
     "rewind": "OK FENCED OFFSET",

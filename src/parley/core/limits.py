@@ -9,6 +9,7 @@ class Limits(Struct, frozen=True):
     message_bytes: int = 256 * 1024  # one message
     reply_bytes: int = 1024 * 1024  # one reply; what is longer is cut short
     queue: int = 16  # messages waiting in one conversation
+    active: int = 256  # conversations of one shard that wait for a reply or get one; more are refused
     log: int = 2_000  # events kept for readers that come back by cursor
     turns: int = 10_000  # turns in one conversation
     history_bytes: int = 8 * 1024 * 1024  # what is kept of one conversation

@@ -22,6 +22,8 @@ from parley.server.parts import Parts
 from parley.wire.openai.requests import Conversing
 from parley.wire.openai.said import Reference, Spoken
 
+# Refusals of a store that is there: whoever sends the same again says it once.
+NOTHING_ACCEPTED = frozenset({"storage_full", "overloaded"})
 # How long what is not stored lives on without anyone, in seconds.
 UNSTORED_SECONDS = 120
 # What an unstored turn goes on behind is copied: at most so much.
@@ -95,7 +97,7 @@ class Exchange:
         try:
             receipt = await self._service.post(who, conversation, turn, request, private, parent=parent)
         except Unavailable as error:
-            if key is not None or error.code == "storage_full":
+            if key is not None or error.code in NOTHING_ACCEPTED:
                 raise
             raise Kept(error) from error
         return Accepted(who, conversation, turn, True, receipt.replayed)

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import resource
 import socket
 from types import FrameType
 
@@ -121,6 +122,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def raise_file_limit() -> None:
+    """Let this process hold as many connections as it may; many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(config: Config, store: Store, *, fd: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT; returns when everything under way is done.
 
@@ -131,6 +138,7 @@ def serve(config: Config, store: Store, *, fd: int | None = None) -> None:
         Unavailable: see `listen`.
     """
     require_key(config)
+    raise_file_limit()
     listener = listen(config) if fd is None else socket.socket(fileno=fd)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(make(config, store).serve([listener]))

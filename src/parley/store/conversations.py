@@ -103,13 +103,14 @@ class Conversations:
             NotFound, Gone: no such conversation (or parent).
             Conflict: the key was used for another message, or a reply runs and the policy is "reject".
             TooMany: too many messages wait. TooLarge: the conversation is full.
+            Unavailable: `overloaded`: too many conversations wait or run.
         """
         above = "" if parent is None else parent or record.NO_PARENT
         body = record.body_hash(request, private, above)
         limits = self._limits
         reply = await self._run(
             "post", conversation, turn, body, above, policy, record.encode_request(request),
-            record.encode_private(private), limits.queue, limits.turns, limits.history_bytes,
+            record.encode_private(private), limits.queue, limits.turns, limits.history_bytes, limits.active,
         )  # fmt: skip
         answer = reply[0]
         if answer == b"OK":
@@ -332,6 +333,9 @@ def _refusal(answer: bytes) -> Exception:
             return Conflict("idempotency_key_reused", "This idempotency key was used for another message.")
         case b"REJECT":
             return Conflict("reply_in_progress", "A reply is in progress.")
+        case b"CROWDED":
+            message = "More is being answered than can be: come back in a moment. Nothing was accepted."
+            return Unavailable("overloaded", message, retry_after=2)
         case b"BUSY":
             return TooMany("conversation_busy", "Too many messages wait in this conversation.", retry_after=2)
         case b"FULL":

@@ -2,10 +2,10 @@
 post: accept a message, and enqueue its turn.
 KEYS      those of lib/keys.lua
 ARGV      turn, body hash, parent ('' = the newest turn, '-' = none), policy (enqueue | reject | interrupt),
-          request (JSON), private (JSON), most waiting, most turns, most bytes
+          request (JSON), private (JSON), most waiting, most turns, most bytes, most active
 REPLY     {OK, cursor, position} | {DUP, status} | {CONFLICT} same key, other body | {NONE} no such conversation |
           {GONE} deleted | {PARENT} no such parent turn | {BUSY} too many wait | {REJECT} a reply runs |
-          {FULL} the conversation has reached its size
+          {FULL} the conversation has reached its size | {CROWDED} as many conversations as may be wait or run
 EFFECT    turn record, waiting, order, event `queued`; the token if none is out; expiry renewed.
           interrupt: the active turn is cancelled first, its text kept
 REPEAT    the turn id stands for the idempotency key; a repeat also re-issues a token that vanished
@@ -13,6 +13,7 @@ REPEAT    the turn id stands for the idempotency key; a repeat also re-issues a 
 -- include keys clock touch emit issue finish
 local turn, hash, parent, policy, request, private = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most_waiting, most_turns, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local most_active = tonumber(ARGV[10])
 local known = call('HMGET', meta, 'state', 'head', 'turn', 'token', 'bytes')
 local state, head = known[1], known[2]
 if not state then return {'NONE'} end
@@ -34,6 +35,11 @@ local ahead = call('LLEN', waiting)
 if ahead > 0 and policy == 'reject' then return {'REJECT'} end
 if ahead >= most_waiting then return {'BUSY'} end
 if call('LLEN', order) >= most_turns or tonumber(known[5] or '0') + #request > most_bytes then return {'FULL'} end
+if ahead == 0 and call('ZCARD', active) >= most_active then
+  -- Nothing waits or runs for a day: what is as old was left behind by a store that lost what it had.
+  call('ZREMRANGEBYSCORE', active, '-inf', string.format('%.0f', now() - 86400000))
+  if call('ZCARD', active) >= most_active then return {'CROWDED'} end
+end
 if ahead > 0 and policy == 'interrupt' then
   finish(call('LINDEX', waiting, 0), 'cancelled', '')
   ahead = ahead - 1
