@@ -127,6 +127,15 @@ addEventListener("keydown", (event) => {
   if (!sidebar.dismiss()) store.stop();
 });
 
+addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector("dialog[open]")) return;
+  const key = event.key.toLowerCase();
+  if (key === "k" && !event.shiftKey) sidebar.seek();
+  else if (key === "o" && event.shiftKey) go("");
+  else return;
+  event.preventDefault();
+});
+
 // Title and deletion
 
 find("title").addEventListener("click", () => {
@@ -158,8 +167,7 @@ find("rename").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) 
 /** @param {any} listed */
 function remove(listed) {
   const dialog = find("confirm");
-  const view = store.views.get(listed.id);
-  write(find("confirm-text"), (view?.known ? view.about.title : listed.title) || "Untitled");
+  write(find("confirm-text"), store.title(listed));
   dialog.returnValue = "";
   dialog.onclose = () => {
     if (dialog.returnValue !== "yes") return;

@@ -1,5 +1,6 @@
 /** The list of conversations by day, with a live dot; on a phone a sheet. */
 import { arrange, find, iconButton, make, show, write } from "./dom.js";
+import { Search } from "./search.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
@@ -27,6 +28,7 @@ export class Sidebar {
     this.closer = find("hide-sidebar");
     this.narrow = matchMedia("(max-width: 760px)");
     this.shown = false;
+    this.search = new Search(store);
     /** @type {Map<string, any>} */
     this.rows = new Map();
     /** @type {Map<string, HTMLElement>} */
@@ -67,6 +69,13 @@ export class Sidebar {
     return true;
   }
 
+  /** Begin to search, wherever one is. */
+  seek() {
+    if (!this.shown) this.toggle(true);
+    this.search.field.select();
+    this.search.field.focus();
+  }
+
   place() {
     document.body.classList.toggle("with-sidebar", this.shown);
     this.element.inert = !this.shown;
@@ -81,16 +90,19 @@ export class Sidebar {
     /** @type {HTMLElement[]} */
     const children = [];
     let day = "";
-    for (const listed of store.list) {
+    const found = this.search.found();
+    for (const listed of found) {
       const heading = dayOf(listed.updated_at || listed.created_at, now);
       if (heading !== day && !children.includes(this.heading(heading))) children.push(this.heading(heading));
       day = heading;
       children.push(this.row(listed));
     }
-    if (store.more) children.push(this.more);
-    if (store.listed && !store.list.length) children.push(this.empty);
+    if (store.more && !this.search.query) children.push(this.more);
+    if (store.listed && !store.list.length && !this.search.query) children.push(this.empty);
     arrange(this.list, children);
-    for (const [id] of this.rows) if (!store.list.some((listed) => listed.id === id)) this.rows.delete(id);
+    this.search.draw(found.length);
+    const kept = new Set(found.map((listed) => listed.id));
+    for (const [id] of this.rows) if (!kept.has(id)) this.rows.delete(id);
   }
 
   /** @param {string} day */
@@ -112,8 +124,7 @@ export class Sidebar {
       this.rows.set(listed.id, row);
     }
     row.listed = listed;
-    const view = this.store.views.get(listed.id);
-    const name = (view?.known ? view.about.title : listed.title) || "Untitled";
+    const name = this.store.title(listed);
     const busy = this.store.busy(listed);
     const unread = this.store.unread.has(listed.id);
     write(row.title, name);

@@ -11,6 +11,8 @@ import { emptyView, fold, open, prepend, said } from "./fold.js";
 import { follows } from "./tree.js";
 
 const PAGE = 50; // conversations and turns asked for at a time
+const MANY = 200; // conversations asked for at a time by who searches them all
+const MOST = 10_000;
 const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
 
 /** A title for what begins with this message. @param {string} text */
@@ -31,6 +33,9 @@ export class Store {
     /** @type {any[]} */
     this.list = [];
     this.listed = false;
+    /** Conversations behind those of the list, once they were asked for. @type {any[]} */
+    this.rest = [];
+    this.completing = false;
     this.more = false;
     this.pages = 1;
     this.asking = false;
@@ -69,6 +74,12 @@ export class Store {
   busy(listed) {
     const view = this.views.get(listed.id);
     return view?.known && this.follows(listed.id) ? open(view).length > 0 : listed.status !== "idle";
+  }
+
+  /** What a conversation is called. @param {any} listed */
+  title(listed) {
+    const view = this.views.get(listed.id);
+    return (view?.known ? view.about.title : listed.title) || "Untitled";
   }
 
   // Connection
@@ -332,6 +343,7 @@ export class Store {
   /** @param {string} id */
   gone(id) {
     this.list = this.list.filter((listed) => listed.id !== id);
+    this.rest = this.rest.filter((listed) => listed.id !== id);
     this.views.delete(id);
     for (const item of this.outbox.of(id)) this.outbox.remove(item.key);
     if (this.id === id) this.missing.set(id, "This conversation was deleted.");
@@ -381,6 +393,23 @@ export class Store {
     this.drawn();
   }
 
+  /** Ask for the conversations behind the list, for who searches. */
+  async complete() {
+    if (this.completing || !this.more) return;
+    this.completing = true;
+    await this.attempt(async () => {
+      const found = [];
+      for (let more = true, offset = this.list.length; more && found.length < MOST; offset += MANY) {
+        const answer = await call("GET", `/conversations?limit=${MANY}&offset=${offset}`);
+        found.push(...answer.data);
+        more = answer.has_more;
+      }
+      this.rest = found;
+    }, "Not all conversations can be searched: the server is out of reach.");
+    this.completing = false;
+    this.drawn();
+  }
+
   async learn() {
     try {
       this.models = await call("GET", "/models");
@@ -396,13 +425,13 @@ export class Store {
     this.refresh();
   }
 
-  /** @param {() => Promise<any>} act */
-  async attempt(act) {
+  /** @param {() => Promise<any>} act @param {string} [unheard]  what to say when nobody answered */
+  async attempt(act, unheard = "The server is out of reach. Nothing was changed.") {
     try {
       await act();
       return true;
     } catch (error) {
-      this.alert = error instanceof Refused ? error.message : "The server is out of reach. Nothing was changed.";
+      this.alert = error instanceof Refused ? error.message : unheard;
       this.drawn();
       return false;
     }
