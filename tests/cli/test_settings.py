@@ -138,6 +138,14 @@ def test_a_whole_file(tmp_path: Path) -> None:
             "lifetimes.conversation (from parley.toml) cannot be used: it must be above zero",
         ),
         ("[limits]\nqueue = 0", "limits.queue"),
+        (
+            "[[models]]\nname = 'm'\nurl = 'http://h/v1'",
+            "models (from parley.toml) cannot be used: 'm': the upstream's name of the model (`model`) is missing",
+        ),
+        (
+            "[[models]]\nname = 'm'\nurl = 'http://h'\nmodel = 'x'\nbackend = 'nonsense'",
+            "models (from parley.toml) cannot be used: 'm': ",
+        ),
         ("[limits]\nqueue = 1.5", "limits.queue (from parley.toml) cannot be used: Expected `int`, got `float`"),
         ("[timing]\nlease = nan", "timing.lease"),
         (f"redis = 'http://u:{SECRET}@h'", "redis (from parley.toml) cannot be used: it must begin with redis://"),

@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -253,6 +253,10 @@ def _check(settings: Settings) -> None:
             raise refuse("users", f"{user[:100]!r} cannot be a user's name: no spaces, no colon, not {passwords.GUEST}")
         if not passwords.is_hash(password.reveal()):
             raise refuse("users", f"that of {user!r} is not the hash of a password: make one with `parley password`")
+    try:
+        _check_models(settings.models)
+    except ValueError as error:
+        raise refuse("models", error) from None
     known = {model.name for model in settings.models} | {settings.model}
     seen: set[str] = set()
     for assistant in settings.assistants:
@@ -263,3 +267,21 @@ def _check(settings: Settings) -> None:
             raise refuse("assistants", f"{assistant.name!r} asks for the model {assistant.model!r}, not among models")
         if min(assistant.window.last, assistant.window.tokens) < 0:
             raise refuse("assistants", f"the window of {assistant.name!r} has a negative limit")
+
+
+def _check_models(models: Sequence[ModelSettings]) -> None:
+    """Make what can be made of them here: the functions of Python models are imported by the workers alone.
+
+    Raises:
+        ValueError.
+    """
+    if not models:
+        return
+    from parley.models.registry import build  # not what every command has to wait for
+
+    for each in models:
+        if each.kind != "python":
+            try:
+                build(each)
+            except ValueError as error:
+                raise ValueError(f"{each.name!r}: {error}") from None
