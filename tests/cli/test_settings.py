@@ -158,7 +158,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("[[assistants]]\nname = 'a'\nwindow = { first = 1 }", "unknown field `first`"),
         ("[[assistants]]\nname = 'a'\nwindow = { last = -1 }", "negative"),
         ("[[assistants]]\nname = 'a'\n[[assistants]]\nname = 'a'", "'a' is empty or there twice"),
-        ("[[models]]\nname = 'm'\n[[assistants]]\nname = 'a'\nmodel = 'n'", "'a' asks for the model 'n'"),
+        (
+            "[[models]]\nname = 'm'\nurl = 'http://h'\nmodel = 'x'\n[[assistants]]\nname = 'a'\nmodel = 'n'",
+            "'a' asks for the model 'n'",
+        ),
         ("port = ", "the settings file"),
     ],
 )
@@ -259,7 +262,7 @@ def test_where_each_platform_keeps_data() -> None:
 
 def test_settings_are_handed_over_whole_and_more_than_once(tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text(
-        f'[[models]]\nname = "m"\nurl = "http://h"\napi_key = "{SECRET}"\n[[assistants]]\nname = "a"\n'
+        f'[[models]]\nname = "m"\nurl = "http://h"\nmodel = "x"\napi_key = "{SECRET}"\n[[assistants]]\nname = "a"\n'
     )
     found = settings(tmp_path, {"access_key": SECRET}, PARLEY_TIMING_LEASE="1.5")
     number = handoff.write(found)
