@@ -20,7 +20,7 @@ setup: $(STAMPS)/dev $(STAMPS)/model
 run: $(STAMPS)/run $(STAMPS)/model
 	parley up $(ARGS)
 
-test: setup $(STAMPS)/browser check
+test: setup $(STAMPS)/browser $(STAMPS)/shells check
 	pytest $(ARGS)
 
 # The official clients, unmodified, against a running Parley.
@@ -88,6 +88,11 @@ $(STAMPS)/model: | $(STAMPS)/run
 # Chromium for the tests of the page: the machine's, else Debian's.
 $(STAMPS)/browser: | $(STAMPS)/dev
 	command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
+	@touch $@
+
+# The shells that complete our commands, each to be asked.
+$(STAMPS)/shells: | $(STAMPS)/dev
+	command -v zsh >/dev/null && command -v fish >/dev/null || { $(call apt,zsh fish); }
 	@touch $@
 
 # The Python clients of test-compat.

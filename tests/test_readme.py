@@ -68,7 +68,7 @@ def test_its_blocks_are_the_ones_run_here() -> None:
 
 
 def test_make_run_serves_the_page(place: Place) -> None:
-    assert "Parley" in place.shell("curl -s http://127.0.0.1:8000/")
+    assert "<title>Parley</title>" in place.shell("curl -s -H 'Accept: text/html' http://127.0.0.1:8000/")
 
 
 def test_make_test_finds_the_tests() -> None:
