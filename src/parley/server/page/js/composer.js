@@ -1,5 +1,5 @@
 /** Where a message is written: Enter sends, Shift-Enter is a new line, Escape stops the reply. */
-import { find, make, show } from "./dom.js";
+import { find, fit, make, show } from "./dom.js";
 import { open } from "./fold.js";
 
 /** @typedef {import("./store.js").Store} Store */
@@ -41,7 +41,7 @@ export class Composer {
       this.text.focus();
     });
     this.model.addEventListener("change", () => this.pick());
-    addEventListener("resize", () => this.fit());
+    addEventListener("resize", () => fit(this.text));
     this.recall();
   }
 
@@ -66,7 +66,7 @@ export class Composer {
   typed() {
     if (this.text.value) sessionStorage.setItem(DRAFT + this.id, this.text.value);
     else sessionStorage.removeItem(DRAFT + this.id);
-    this.fit();
+    fit(this.text);
     this.draw();
   }
 
@@ -81,12 +81,7 @@ export class Composer {
   /** What was being written in what is open. */
   recall() {
     this.text.value = sessionStorage.getItem(DRAFT + this.id) ?? "";
-    this.fit();
-  }
-
-  fit() {
-    this.text.style.height = "auto";
-    this.text.style.height = `${this.text.scrollHeight}px`;
+    fit(this.text);
   }
 
   draw() {

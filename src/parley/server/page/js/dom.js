@@ -51,6 +51,12 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Make a field as high as what is written in it. @param {HTMLElement} field */
+export function fit(field) {
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}
+
 /**
  * Make `parent`, which shows the trees `before`, show the trees `after`, touching only what differs: text that
  * grows is appended to, so that a selection in it stays.

@@ -6,9 +6,10 @@
  *
  * @typedef {{channel: string, bytes: number, units: number}} Span  neighbouring pieces of one channel
  * @typedef {{code: string, message: string}} Failure
+ * @typedef {{role: string, content: string, images?: {url: string, detail?: string}[], calls?: any[], call?: string}} Part
  * @typedef {{kind: "takeover"|"rewind"|"delayed"|"waiting", reason?: string, seconds?: number}} Note
  * @typedef {{
- *   id: string, parent: string, input: {role: string, content: string}[], model: string, createdAt: number,
+ *   id: string, parent: string, input: Part[], model: string, createdAt: number,
  *   status: string, started: boolean, gen: number, length: number, text: string, reasoning: string,
  *   tool: string, spans: Span[] | null, notes: Note[], wait: Note | null, error: Failure | null, attempts: number,
  *   usage: {input_tokens: number, output_tokens: number} | null, startedAt: number, endedAt: number, version: number
@@ -71,6 +72,21 @@ export function readTurn(told) {
 
 /** What the person said, as one text. @param {Turn} turn */
 export const said = (turn) => turn.input.filter((part) => part.role === "user").map((part) => part.content).join("\n\n");
+
+/**
+ * The messages that say a turn again, with another text or the same; null when only the program that said them can,
+ * as functions were called.
+ * @param {Turn} turn @param {string} [text] @returns {Part[] | null}
+ */
+export function again(turn, text) {
+  const { input } = turn;
+  if (input.some((part) => part.role === "tool" || part.calls?.length)) return null;
+  if (text === undefined) return input;
+  const first = input.findIndex((part) => part.role === "user");
+  const images = input.flatMap((part) => part.images ?? []);
+  const part = { role: "user", content: text, ...(images.length ? { images } : {}) };
+  return [...input.slice(0, Math.max(first, 0)), part, ...input.slice(first + 1).filter((each) => each.role !== "user")];
+}
 
 /** A turn that left the line before anybody took it. @param {Turn} turn */
 export const withdrawn = (turn) => turn.status === "cancelled" && !turn.started && !turn.length;

@@ -7,8 +7,8 @@
  * @typedef {{state: "connecting" | "open" | "lost", reason: string, since: number}} Connection
  */
 import { Refused, access, call, randomKey } from "./api.js";
-import { emptyView, fold, open, prepend, said } from "./fold.js";
-import { follows } from "./tree.js";
+import { again, emptyView, fold, open, prepend, said } from "./fold.js";
+import { below, follows } from "./tree.js";
 
 const PAGE = 50; // conversations and turns asked for at a time
 const MANY = 200; // conversations asked for at a time by who searches them all
@@ -284,9 +284,21 @@ export class Store {
     this.drawn();
   }
 
-  /** Say a turn's message again, beside it. @param {Turn} turn */
-  retry(turn) {
-    this.say(said(turn), {}, turn.parent, turn.input);
+  /**
+   * Say a turn's message again, beside it; what is being replied to it, or behind it, is stopped.
+   * @param {Turn} turn @param {string} [text]  another one
+   */
+  retry(turn, text) {
+    const input = again(turn, text);
+    if (!input) {
+      this.alert = "This message belongs to a program's function calls. Only that program can say it again.";
+      this.drawn();
+      return;
+    }
+    const view = this.view;
+    const running = view && open(view)[0];
+    if (running && below(view, turn, running)) this.cancel(view.id, running.id);
+    this.say(text ?? said(turn), {}, turn.parent, input);
   }
 
   /** Stop the reply in progress of what is open; false: there is none. */

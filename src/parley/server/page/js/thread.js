@@ -31,9 +31,11 @@ export class Thread {
       if (button && code) copy(/** @type {HTMLElement} */ (button), code.textContent ?? "");
     });
     this.actions = {
-      retry: (/** @type {import("./fold.js").Turn} */ turn) => {
-        store.retry(turn);
+      retry: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string | undefined} */ text) => {
+        store.retry(turn, text);
         this.follower.end();
+        // What was pressed is on another version now. On a phone the keyboard would cover the reply.
+        (matchMedia("(pointer: coarse)").matches ? this.scroller : find("message")).focus();
       },
       choose: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string} */ sibling) => {
         if (store.view) choose(store.view, turn, sibling);

@@ -39,6 +39,12 @@ export function follows(view) {
   return last === view.order.at(-1) ? undefined : last;
 }
 
+/** Whether a turn is another one, or leads back to it. @param {View} view @param {Turn} above @param {Turn} turn */
+export function below(view, above, turn) {
+  for (let at = /** @type {Turn | undefined} */ (turn); at; at = view.turns.get(at.parent)) if (at.id === above.id) return true;
+  return false;
+}
+
 /** Show another turn of the same parent. @param {View} view @param {Turn} turn @param {string} sibling */
 export function choose(view, turn, sibling) {
   view.chosen.set(turn.parent, sibling);

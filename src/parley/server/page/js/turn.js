@@ -1,10 +1,11 @@
 /** One turn on the page: what was said, and the reply to it as it grows. */
 import { copy, icon, iconButton, make, patch, show, write } from "./dom.js";
+import { Editor } from "./edit.js";
 import { ENDED, said, withdrawn } from "./fold.js";
 import { Stream } from "./markdown.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
-/** @typedef {{retry: (turn: Turn) => void, choose: (turn: Turn, sibling: string) => void}} Actions */
+/** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void}} Actions */
 
 /** Markdown that is shown while it grows. */
 class Prose {
@@ -39,8 +40,11 @@ export class TurnBox {
     this.noted = "";
     this.text = make("div", { class: "bubble", dir: "auto" });
     this.branches = make("span", { class: "branches" });
+    this.editing = iconButton("edit", "Edit message", () => this.edit());
+    /** @type {Editor | null} */
+    this.editor = null;
     this.ask = make("article", { class: "said", "aria-label": "You" }, this.text,
-      make("div", { class: "tools" }, this.branches, this.copier(() => said(this.turn), "Copy message")));
+      make("div", { class: "tools" }, this.branches, this.editing, this.copier(() => said(this.turn), "Copy message")));
     this.summary = make("summary");
     this.thoughts = new Prose(make("div", { class: "prose", dir: "auto" }));
     this.reasoning = make("details", { class: "reasoning", hidden: true }, this.summary, this.thoughts.element);
@@ -61,6 +65,19 @@ export class TurnBox {
     const button = iconButton("copy", label, () => copy(button, text()));
     button.append(icon("done"));
     return button;
+  }
+
+  /** Write the message anew, in its place. */
+  edit() {
+    this.editor = new Editor(said(this.turn), (text) => this.actions.retry(this.turn, text), () => {
+      this.editor?.element.remove();
+      this.editor = null;
+      this.ask.classList.remove("edited");
+      this.editing.focus();
+    });
+    this.ask.classList.add("edited");
+    this.ask.append(this.editor.element);
+    this.editor.open();
   }
 
   /** @param {Turn} turn @param {string[]} siblings @param {boolean} stopping @param {boolean} active  next to be answered */
