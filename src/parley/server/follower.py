@@ -1,9 +1,10 @@
 """A follower: one client's place in one conversation. It trusts nothing it hears without checking the chain.
 
 Live entries come from the bell. One that does not join where the follower stands means that entries are missing: it
-is *behind*, reads the log from its own cursor, and takes a snapshot where the log cannot go on. While it is behind,
-what is heard only says that there is more to read; it reads until nothing was heard meanwhile. So nothing is lost,
-even when the missing entry was the last one for a long time.
+is *behind*, reads the log from its own cursor, and takes a snapshot where the log cannot go on. What is heard meanwhile
+is kept, and followed once it joins where the log was read to; where it does not, the log is read once more. So nothing
+is lost, even when the missing entry was the last one for a long time, and a reply that comes faster than the log is
+read is caught up with all the same.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class Follower:
     """
 
     __slots__ = (
-        *("_begun", "_dirty", "_read", "_snapshot", "_task"),
+        *("_begun", "_heard", "_more", "_read", "_snapshot", "_task"),
         *("behind", "conversation", "cursor", "outbox", "over", "turns"),
     )
 
@@ -56,7 +57,8 @@ class Follower:
         self.behind = True
         self.over = False  # left, or the conversation is gone: nothing more is sent
         self._begun = False
-        self._dirty = False  # something was heard while behind
+        self._heard: list[tuple[Entry, Frame]] = []  # while behind
+        self._more = False  # the log is to be read once more
         self._read = read
         self._snapshot = snapshot
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +80,7 @@ class Follower:
             if opening is not None:
                 self.outbox.put(opening)
         self._begun = True
-        if entries or self._dirty:
+        if entries or self._heard or self._more:
             # In a task of its own: the client may not be reading yet.
             self._task = asyncio.create_task(self._catch_up(entries or ()))
         else:
@@ -87,7 +89,11 @@ class Follower:
     def hear(self, entry: Entry, frame: Frame) -> None:
         """A live entry."""
         if self.behind:
-            self._dirty = True
+            if len(self._heard) < PAGE:
+                self._heard.append((entry, frame))
+            else:
+                self._heard.clear()
+                self._more = True
         elif entry.previous == self.cursor:
             self.cursor = entry.cursor
             self.outbox.put(frame)
@@ -96,7 +102,7 @@ class Follower:
 
     def repair(self) -> None:
         """Something was or may have been missed: look into the log."""
-        self.behind = self._dirty = True
+        self.behind = self._more = True
         if self._task is None and self._begun and not self.over:
             self._task = asyncio.create_task(self._catch_up(()))
 
@@ -107,16 +113,15 @@ class Follower:
             self._task.cancel()
 
     async def _catch_up(self, entries: Sequence[Frame]) -> None:
-        """Send these entries and what the log holds behind them, until nothing was heard meanwhile."""
+        """Send these entries and what the log holds behind them, until what is heard joins."""
         delay = 0.1
         try:
             await self._send(entries)
-            while self._dirty:
-                self._dirty = False
+            while not await self._join():
                 try:
                     await self._read_on()
                 except Unavailable:
-                    self._dirty = True
+                    self._more = True
                     await asyncio.sleep(delay * random.uniform(0.5, 1.5))
                     delay = min(delay * 2, 1.0)
             self.behind = False
@@ -131,6 +136,20 @@ class Follower:
         finally:
             self._task = None
 
+    async def _join(self) -> bool:
+        """Send what was heard while behind; tells whether it joins, so that the log need not be read again."""
+        while self._heard:
+            heard, self._heard = self._heard, []
+            for entry, frame in heard:
+                if entry.previous == self.cursor:
+                    await self.outbox.fit(len(frame.data))
+                    self.outbox.put(frame)
+                    self.cursor = entry.cursor
+                elif not is_older(entry.cursor, self.cursor):
+                    return False
+        more, self._more = self._more, False
+        return not more
+
     async def _read_on(self) -> None:
         entries = await self._read(self.cursor)
         if entries is None:
@@ -140,7 +159,7 @@ class Follower:
 
     async def _send(self, entries: Sequence[Frame]) -> None:
         if len(entries) >= PAGE:
-            self._dirty = True
+            self._more = True
         for entry in entries:
             await self.outbox.fit(len(entry.data))
             self.outbox.put(entry)
