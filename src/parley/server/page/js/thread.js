@@ -34,14 +34,18 @@ export class Thread {
       retry: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string | undefined} */ text) => {
         store.retry(turn, text);
         this.follower.end();
-        // What was pressed is on another version now. On a phone the keyboard would cover the reply.
-        (matchMedia("(pointer: coarse)").matches ? this.scroller : find("message")).focus();
+        this.rest();
       },
       choose: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string} */ sibling) => {
         if (store.view) choose(store.view, turn, sibling);
         store.drawn();
       },
     };
+  }
+
+  /** Where the focus goes when what had it goes away; on a phone the keyboard would cover the reply. */
+  rest() {
+    (matchMedia("(pointer: coarse)").matches ? this.scroller : find("message")).focus();
   }
 
   draw() {
@@ -129,15 +133,22 @@ export class Thread {
     this.waits = wanted;
     this.waiting.replaceChildren(...turns.map((turn) => {
       const text = turn.input.map((part) => part.content).join(" ");
-      const withdraw = () => store.cancel(store.id, turn.id);
+      const withdraw = () => {
+        store.cancel(store.id, turn.id);
+        this.rest();
+      };
       const change = () => {
-        withdraw();
+        store.cancel(store.id, turn.id);
         this.edit(text);
       };
       const buttons = store.stopping.has(turn.id) ? [] : [
-        make("button", { type: "button", class: "icon", "aria-label": "Withdraw and edit", title: "Edit", onclick: change }, icon("edit")),
         make("button", { type: "button", class: "icon", "aria-label": "Withdraw this message", title: "Withdraw", onclick: withdraw }, icon("close")),
       ];
+      // The composer takes a text; what a program showed or said with it would be lost there.
+      const [part] = turn.input;
+      if (buttons.length && turn.input.length === 1 && part.role === "user" && !part.images?.length) {
+        buttons.unshift(make("button", { type: "button", class: "icon", "aria-label": "Withdraw and edit", title: "Edit", onclick: change }, icon("edit")));
+      }
       return make("li", {}, icon("wait"), make("span", { dir: "auto", title: text }, text), ...buttons);
     }));
   }
