@@ -3,6 +3,7 @@
 One method a script. What comes back are values of core; what goes wrong are errors of core.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
@@ -57,7 +58,7 @@ class Conversations:
         lifetimes: Lifetimes,
         barrier: Barrier,
     ) -> None:
-        self._client = client
+        self._multiplexer = client.multiplexer
         self._scripts = Scripts(client)
         self._keys = keys
         self._limits = limits
@@ -185,7 +186,7 @@ class Conversations:
     async def owner(self, conversation: str) -> str | None:
         """Whose conversation this is, or was until it was deleted a moment ago; None when there is none."""
         try:
-            found: Any = await self._client.hget(self._keys.conversation(conversation)[0], "owner")
+            found: Any = await self._ask("HGET", self._keys.conversation(conversation)[0], "owner")
         except TRANSIENT as error:
             raise _unreachable() from error
         return found.decode() if found else None
@@ -208,13 +209,14 @@ class Conversations:
         log = self._keys.log(conversation)
         start = "-" if after == START else f"({after}"
         try:
-            pipe = self._client.pipeline(transaction=False)
-            pipe.xrange(log, start, "+", count)
-            pipe.hget(self._keys.conversation(conversation)[0], "last")
-            raw, last = await pipe.execute()
+            raw, last = await asyncio.gather(
+                self._ask("XRANGE", log, start, "+", "COUNT", count),
+                self._ask("HGET", self._keys.conversation(conversation)[0], "last"),
+            )
         except TRANSIENT as error:
             raise _unreachable() from error
-        entries = [Entry(cursor.decode(), fields[b"p"].decode(), fields[b"e"]) for cursor, fields in raw]
+        # As `lib/emit.lua` writes them: p and what it holds, e and what it holds.
+        entries = [Entry(cursor.decode(), fields[1].decode(), fields[3]) for cursor, fields in raw]
         if entries:
             return entries if entries[0].previous == after else None
         return [] if (last or START.encode()).decode() == after else None
@@ -237,10 +239,9 @@ class Conversations:
         """One turn by its id; its status may lag a running turn's by nothing."""
         own = self._keys.conversation(conversation)
         try:
-            pipe = self._client.pipeline(transaction=False)
-            pipe.hmget(own[TURNS], turn, f"{turn}:o")
-            pipe.hget(own[0], "turn")
-            (found, outcome), running = await pipe.execute()
+            (found, outcome), running = await asyncio.gather(
+                self._ask("HMGET", own[TURNS], turn, f"{turn}:o"), self._ask("HGET", own[0], "turn")
+            )
         except TRANSIENT as error:
             raise _unreachable() from error
         if not found:
@@ -276,18 +277,17 @@ class Conversations:
     async def listing(self, owner: str, *, limit: int = 50, offset: int = 0) -> list[Snapshot]:
         """An owner's conversations, the one last spoken in first, without their turns."""
         try:
-            names: Any = await self._client.zrevrange(self._keys.index(owner), offset, offset + limit - 1)
+            names: Any = await self._ask("ZREVRANGE", self._keys.index(owner), offset, offset + limit - 1)
         except TRANSIENT as error:
             raise _unreachable() from error
-        found: list[Snapshot] = []
-        for name in names:
-            conversation = name.decode()
-            reply = await self._run("snapshot", conversation, 0, -1)
-            if reply[0] == b"OK":
-                found.append(_snapshot(conversation, reply))
-            else:
-                await self.forget(owner, conversation)
-        return found
+        conversations = [name.decode() for name in names]
+        replies = await asyncio.gather(*(self._run("snapshot", name, 0, -1) for name in conversations))
+        found = list(zip(conversations, replies, strict=True))
+        await asyncio.gather(*(self.forget(owner, name) for name, reply in found if reply[0] != b"OK"))
+        return [_snapshot(name, reply) for name, reply in found if reply[0] == b"OK"]
+
+    async def _ask(self, *command: bytes | str | int) -> Any:
+        return await self._multiplexer.call(command)
 
     async def _run(self, script: str, conversation: str, *args: bytes | str | int) -> Any:
         return await self._scripts.run(script, self._keys.conversation(conversation), args)
