@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.system.deployment import Process, environment, running, until, upstre
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 class Place:
@@ -59,11 +61,11 @@ def await_page(process: Process) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.split()) <= 500
+    assert len(README.split()) <= 600
 
 
 def test_its_blocks_are_the_ones_run_here() -> None:
-    assert len(BLOCKS) == 3
+    assert (len(BLOCKS), len(PROGRAMS)) == (3, 2)
     assert {line.split("#")[0].strip() for line in BLOCKS[0].splitlines()} == {"make run", "make test"}
 
 
@@ -89,3 +91,14 @@ def test_a_first_conversation_over_http(place: Place) -> None:
     said = place.shell(BLOCKS[2])
     for frame in ("receipt", "event: snapshot", "Hello!"):
         assert frame in said, said
+
+
+@pytest.mark.parametrize(
+    ("program", "said"), list(zip(PROGRAMS, ("Name three rivers", "Tell me a story."), strict=True))
+)
+def test_its_programs_run(place: Place, program: str, said: str) -> None:
+    text = program.replace("127.0.0.1:8000", f"127.0.0.1:{place.port}")
+    command = [sys.executable, "-c", text]
+    ran = subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert said in ran.stdout
