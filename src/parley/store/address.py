@@ -1,15 +1,45 @@
 """A server's address as people write it, checked before anything connects; its password never shows."""
 
 import re
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from msgspec import Struct
 
 DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
+
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
 # Query parameters of a URL that say where the server is; the rest is ours to set.
-QUERY = frozenset({"db", "password", "username", "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+QUERY = frozenset({"db", "password", "username"})
+# Those of TLS: files, and what is checked.
+TLS = frozenset({"ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password"})
+SENTINEL = frozenset({"sentinel_username", "sentinel_password"})
 
 # One prefix may not be a part of a glob pattern, nor hold what Redis takes for a hash tag.
 PREFIX = re.compile(r"[^\s{}*?\[\]\\\x00-\x20\x7f]{1,64}")
+# A sentinel: a name, an IPv4 address or a bracketed IPv6 address, and its port.
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:@/\x00-\x20]+)(?::(\d{1,5}))?")
+# A service's name is what Redis lets one be, without what a path or a line of text could not hold.
+SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+class Watched(Struct, frozen=True):
+    """A server that is found by asking sentinels."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    service: str
+    username: str | None  # these two are the sentinels' own
+    password: str | None
+    server: str  # the URL that a server of this service would have, the service in place of its host
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Watched({self})"
+
+    def __str__(self) -> str:
+        hosts = ", ".join(f"{host}:{port}" for host, port in self.sentinels)
+        return f"{self.service} (sentinels {hosts})"
 
 
 def normalise(text: str, user: str = "", password: str = "") -> str:
@@ -21,15 +51,17 @@ def normalise(text: str, user: str = "", password: str = "") -> str:
     if "://" not in text:
         who = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
         text = f"redis://{who}{text}"
+    if text.startswith(("redis+sentinel:", "rediss+sentinel:")):
+        watched(text)
+        return text
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise ValueError("the host or port is malformed") from None
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("it must begin with redis://, rediss:// or unix://, or be host:port")
-    if unknown := set(parse_qs(parts.query, keep_blank_values=True)) - QUERY:
-        raise ValueError(f"it may not have the parameter {min(unknown)[:40]!r}")
+    if parts.scheme not in SCHEMES:
+        raise ValueError("it must begin with redis://, rediss://, redis+sentinel:// or unix://, or be host:port")
+    _check_query(parts.query, tls=parts.scheme == "rediss")
     if parts.scheme == "unix":
         if not parts.path.startswith("/") or parts.hostname:
             raise ValueError("unix:// must be followed by an absolute path")
@@ -41,10 +73,41 @@ def normalise(text: str, user: str = "", password: str = "") -> str:
     return text
 
 
+def watched(url: str) -> Watched | None:
+    """What a URL for sentinels says; None for any other.
+
+    The form: ``redis+sentinel://[user:password@]host[:26379][,host[:26379]...]/service[/db][?sentinel_password=...]``;
+    with ``rediss`` the sentinels and the servers are spoken to over TLS.
+
+    Raises:
+        ValueError: it is malformed. The message repeats nothing of it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("a sentinel's host is malformed") from None
+    if not parts.scheme.endswith("+sentinel"):
+        return None
+    who, at, hosts = parts.netloc.rpartition("@")
+    found = [HOST.fullmatch(host) for host in hosts.split(",")]
+    sentinels = tuple((host[1].strip("[]"), int(host[2] or SENTINEL_PORT)) for host in found if host)
+    if len(sentinels) < len(found) or not all(0 < port < 65536 for _, port in sentinels):
+        raise ValueError("it must name its sentinels as host:port,host:port")
+    service, _, number = parts.path.removeprefix("/").partition("/")
+    if not SERVICE.fullmatch(service) or not re.fullmatch(r"\d*", number):
+        raise ValueError("behind the sentinels come the service's name and, if need be, a database: /service/0")
+    scheme = parts.scheme.removesuffix("+sentinel")
+    query = _check_query(parts.query, tls=scheme == "rediss", more=SENTINEL)
+    username, password = (query.pop(name, None) for name in sorted(SENTINEL, reverse=True))
+    rest = f"?{urlencode(query)}" if query else ""
+    return Watched(sentinels, service, username, password, f"{scheme}://{who}{at}{quote(service)}/{number}{rest}")
+
+
 def redacted(url: str) -> str:
     """The URL for printing: no user, no password."""
     parts = urlsplit(url)
-    query = "&".join(part for part in parts.query.split("&") if part.startswith(("db=", "ssl_")))
+    shown = ("db=", *(f"{name}=" for name in TLS - {"ssl_password"}))
+    query = "&".join(part for part in parts.query.split("&") if part.startswith(shown))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?' * bool(query)}{query}"
 
 
@@ -57,3 +120,18 @@ def validate_prefix(prefix: str) -> str:
     if not PREFIX.fullmatch(prefix):
         raise ValueError("a prefix is 1 to 64 characters without braces, spaces, wildcards or control characters")
     return prefix
+
+
+def _check_query(text: str, *, tls: bool, more: frozenset[str] = frozenset()) -> dict[str, str]:
+    """A query's parameters; each may be given once."""
+    query = parse_qs(text, keep_blank_values=True)
+    if unknown := set(query) - QUERY - TLS - more:
+        raise ValueError(f"it may not have the parameter {min(unknown)[:40]!r}")
+    if (given := set(query) & TLS) and not tls:
+        raise ValueError(f"{min(given)} is for TLS: begin with rediss://")
+    for name, allowed in (("ssl_cert_reqs", ("none", "optional", "required")), ("ssl_check_hostname", ("yes", "no"))):
+        if name in query and query[name][0] not in allowed:
+            raise ValueError(f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+    if ("ssl_keyfile" in query) and ("ssl_certfile" not in query):
+        raise ValueError("ssl_keyfile comes with ssl_certfile")
+    return {name: values[0] for name, values in query.items()}

@@ -19,7 +19,7 @@ from parley.core.reply import Reply
 from parley.store.keys import Keys
 from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, pack
 from parley.store.runs import Grant
-from parley.store.scripts import PASSING, TRANSIENT, digest, is_out_of_memory, source
+from parley.store.scripts import TRANSIENT, digest, is_out_of_memory, is_passing, source
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Appender:
         """The store did not run the script."""
         if reason.startswith("NOSCRIPT"):
             self._unknown = True
-        elif reason.startswith(PASSING) or is_out_of_memory(reason):
+        elif is_passing(reason) or is_out_of_memory(reason):
             self._refused = True
         else:
             log.error("append refused in %s: %s", writing.grant.claim.conversation, reason)

@@ -7,27 +7,50 @@ What differs from redis-py's defaults, and why (each was seen to do harm):
     no socket timeout where a command may block, and 5 s elsewhere; keepalive probes find a dead peer there
 """
 
+import os
 import re
+import ssl
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from parley.core.errors import Unavailable
-from parley.store.address import normalise, redacted, validate_prefix
+from parley.store.address import TLS, Watched, normalise, redacted, validate_prefix, watched
+from parley.store.connections import (
+    CONNECT_TIMEOUT,
+    PlainConnection,
+    PrimaryConnection,
+    PrimaryPool,
+    PrimaryTlsConnection,
+    TlsConnection,
+)
 from parley.store.link import COMMAND_TIMEOUT
 from parley.store.multiplexer import Multiplexer
+from parley.store.sentinels import SentinelRefusal, Sentinels
 
 MINIMUM = (6, 2)
 # The first version with WAITAOF.
 WAITAOF = (7, 2)
 
-CONNECT_TIMEOUT = 5.0
 POOL_WAIT = 20.0
+
+# What OpenSSL says of a certificate that no known CA has signed (X509_V_ERR_...).
+UNKNOWN_CA = (18, 19, 20, 21)
+# What else OpenSSL says, and what then to change.
+TLS_ADVICE = {
+    "certificate required": ": give it a client certificate, ssl_certfile and ssl_keyfile",
+    "unknown ca": ": it does not know the CA of the client certificate",
+    "wrong version number": ": it speaks none at this port, begin with redis:// or name its tls-port",
+    "record layer failure": ": it speaks none at this port, begin with redis:// or name its tls-port",
+    "key values mismatch": ": ssl_keyfile is not the key of ssl_certfile",
+}
 
 
 class Client(Redis):
@@ -56,18 +79,43 @@ def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Clien
     Raises:
         ValueError: the URL is malformed.
     """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        normalise(url),
-        max_connections=connections,
-        timeout=POOL_WAIT,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=None if blocking else COMMAND_TIMEOUT,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-    )
-    client = Client(connection_pool=pool)
+    url = normalise(url)
+    address = watched(url)
+    where: dict[str, Any] = dict(parse_url(address.server if address else url))
+    options = where | {
+        "max_connections": connections,
+        "timeout": POOL_WAIT,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None if blocking else COMMAND_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+    }
+    client = Client(connection_pool=_watched_pool(address, options) if address else _pool(options))
     client.auto_close_connection_pool = True
     return client
+
+
+def _pool(options: dict[str, Any]) -> BlockingConnectionPool:
+    if "path" not in options:
+        kind = TlsConnection if _tls(options) else PlainConnection
+        options["connection_class"] = kind
+    return BlockingConnectionPool(**options)
+
+
+def _watched_pool(address: Watched, options: dict[str, Any]) -> PrimaryPool:
+    tls = _tls(options)
+    options["connection_class"] = PrimaryTlsConnection if tls else PrimaryConnection
+    del options["host"]
+    return PrimaryPool(sentinels=Sentinels(address, tls), **options)
+
+
+def _tls(options: dict[str, Any]) -> dict[str, Any]:
+    """redis-py's options for TLS among these; none without TLS."""
+    if options.get("connection_class") is not SSLConnection:
+        return {}
+    # Without a password OpenSSL would ask for one on the terminal.
+    options.setdefault("ssl_password", "")
+    return {"ssl": True} | {name: value for name, value in options.items() if name in TLS}
 
 
 class ServerInfo(Struct, frozen=True):
@@ -94,10 +142,13 @@ async def check(client: Redis, prefix: str) -> ServerInfo:
         Unavailable: it cannot; one line says what to change, and never the password.
     """
     where = _where(client)
+    _look_for_files(where, client)
     try:
         about: dict[str, Any] = await client.info()
         info = _examine(where, about)
         await _try_to_write(client, prefix)
+    except SentinelRefusal as error:
+        raise Unavailable("redis_refused", f"{where}: {_first_line(error)}") from None
     except exceptions.AuthenticationError as error:
         raise Unavailable("redis_refused", f"{where} refused the user or password: {_first_line(error)}") from None
     except exceptions.ReadOnlyError:
@@ -110,8 +161,11 @@ async def check(client: Redis, prefix: str) -> ServerInfo:
         advice = f"the user needs the commands of the reference and the keys and channels {prefix}*"
         raise Unavailable("redis_refused", f"{where} refused: {_first_line(error)}; {advice}") from None
     except (exceptions.RedisError, OSError) as error:
+        if (reason := _tls_fault(error)) is not None:
+            raise Unavailable("redis_refused", f"{where} cannot be spoken to over TLS: {reason}") from None
         reason = _first_line(error)
-        raise Unavailable("redis_unreachable", f"{where} cannot be reached ({reason}): is it running?") from None
+        tls = ", and does it speak TLS at this port" if _speaks_tls(client) else ""
+        raise Unavailable("redis_unreachable", f"{where} cannot be reached ({reason}): is it running{tls}?") from None
     return info
 
 
@@ -140,7 +194,33 @@ async def _try_to_write(client: Redis, prefix: str) -> None:
     await client.delete(key)
 
 
+def _look_for_files(where: str, client: Redis) -> None:
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        path = client.connection_pool.connection_kwargs.get(name)
+        if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise Unavailable("redis_refused", f"{where}: {name} names no file that can be read: {path}")
+
+
+def _speaks_tls(client: Redis) -> bool:
+    return issubclass(client.connection_pool.connection_class, SSLConnection)
+
+
+def _tls_fault(error: BaseException | None) -> str | None:
+    """What is wrong with the certificates, and what to change; None when something else is."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is refused: {error.verify_message.rstrip('.')}"
+        return f"{reason}; name its CA with ssl_ca_certs" if error.verify_code in UNKNOWN_CA else reason
+    if error is None:
+        return None
+    reason = str(error.reason or _first_line(error)).lower().replace("_", " ")
+    return f"{reason}{next((advice for word, advice in TLS_ADVICE.items() if word in reason), '')}"
+
+
 def _where(client: Redis) -> str:
+    if isinstance(client.connection_pool, PrimaryPool):
+        return f"the primary of {client.connection_pool.sentinels.watched}"
     about = client.connection_pool.connection_kwargs
     path = about.get("path")
     return f"Redis at {path or '{}:{}'.format(about.get('host', 'localhost'), about.get('port', 6379))}"

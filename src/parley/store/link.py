@@ -6,6 +6,7 @@ address, its password or its TLS; from then on hiredis packs and parses, and not
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -20,6 +21,17 @@ COMMAND_TIMEOUT = 5.0
 # What a reply that is an error is handed on as.
 Refusal = hiredis.ReplyError
 
+# Refusals of a server that is no primary any more, or is cut off from its replicas: another may have its place.
+DEMOTED = ("READONLY", "NOREPLICAS")
+
+# Redis 6.2 wraps what a command inside a script was refused for.
+WRAPPING = re.compile(r"(?:ERR )?Error running script \(.*?\): (?:@user_script: ?\d+: )*-?")
+
+
+def code(message: str) -> str:
+    """What a refusal is called: its first word, or that of what a script met with."""
+    return WRAPPING.sub("", message, count=1).partition(" ")[0]
+
 
 def pack(command: Sequence[bytes | str | int | float]) -> bytes:
     """A command as it goes over the connection."""
@@ -32,7 +44,8 @@ class Link(asyncio.Protocol):
     Args:
         on_reply: called with each reply, in order: bytes, int, list, None or a `Refusal`.
 
-    `lost` is done when the connection is gone, whoever ended it.
+    `lost` is done when the connection is gone, whoever ended it. It is ended when a reply says that the server is
+    no primary any more: the next one may lead to another server.
     """
 
     def __init__(self, on_reply: Callable[[Any], None]) -> None:
@@ -81,6 +94,8 @@ class Link(asyncio.Protocol):
         try:
             while (reply := self._reader.gets()) is not False:
                 self._on_reply(reply)
+                if isinstance(reply, Refusal) and code(str(reply)) in DEMOTED:
+                    self.cut()
         except Exception:
             log.exception("what came over a link to the store could not be taken")
             self.cut()
@@ -92,4 +107,4 @@ class Link(asyncio.Protocol):
             self.lost.set_result(None)
 
 
-__all__ = ["COMMAND_TIMEOUT", "Link", "Refusal", "pack"]
+__all__ = ["COMMAND_TIMEOUT", "DEMOTED", "Link", "Refusal", "code", "pack"]

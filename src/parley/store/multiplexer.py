@@ -13,7 +13,7 @@ import redis.asyncio
 from redis import exceptions
 
 from parley.store.cancelling import cancel
-from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, pack
+from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, code, pack
 
 # Refusals that have a class of their own; the others are a ResponseError.
 CLASSES = {
@@ -107,4 +107,4 @@ class Multiplexer:
 
 def refusal(message: str) -> exceptions.RedisError:
     """A reply that is an error, as an exception."""
-    return CLASSES.get(message.partition(" ")[0], exceptions.ResponseError)(message)
+    return CLASSES.get(code(message), exceptions.ResponseError)(message)

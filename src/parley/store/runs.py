@@ -18,7 +18,7 @@ from parley.core.snapshot import Partial
 from parley.core.turn import Private, Status, Turn
 from parley.store.connect import Client
 from parley.store.keys import GROUP, Keys
-from parley.store.scripts import PASSING, TRANSIENT, Scripts, Value
+from parley.store.scripts import TRANSIENT, Scripts, Value, is_passing
 from parley.wire import record
 
 _about = msgspec.json.Decoder(About)
@@ -268,7 +268,7 @@ def _passing(error: ResponseError) -> Exception:
     """What a refused read means: make the group, come back later, or our fault."""
     if str(error).startswith("NOGROUP"):
         return NoGroup(str(error))
-    if str(error).startswith(PASSING):
+    if is_passing(error):
         return Unavailable("store_unreachable", "The store is out of reach.", retry_after=1)
     return error
 

@@ -24,12 +24,13 @@ from redis.exceptions import (
 
 from parley.core.errors import Unavailable
 from parley.store.connect import Client
+from parley.store.link import code
 
 Value = bytes | str | int | float
 
 TRANSIENT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, BusyLoadingError, ReadOnlyError)
 # Replies of a server that is not itself at the moment; the script did not run.
-PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
+PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "UNBLOCKED")
 
 
 @functools.cache
@@ -46,6 +47,11 @@ def source(name: str) -> str:
 def digest(name: str) -> str:
     """The SHA-1 under which Redis knows the script."""
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def is_passing(error: Exception | str) -> bool:
+    """Whether the server refused because it is not itself at the moment."""
+    return code(str(error)) in PASSING
 
 
 def is_out_of_memory(error: Exception | str) -> bool:
@@ -84,7 +90,7 @@ class Scripts:
                     raise Unavailable(
                         "storage_full", "The store is full; nothing was accepted.", retry_after=5
                     ) from error
-                if not str(error).startswith(PASSING):
+                if not is_passing(error):
                     raise
                 failure = error
             if time.monotonic() + delay > deadline:
