@@ -26,6 +26,15 @@ def test_a_conversation_lives_from_create_to_delete() -> None:
             changed = await home.call("PATCH", path, {"title": "U", "parameters": {"temperature": 0.5}})
             assert (changed["title"], changed["metadata"]) == ("U", {"a": "b"})
 
+            assert await home.call("GET", f"{path}/description") == {
+                "title": "U",
+                "assistant": "",
+                "model": "",
+                "metadata": {"a": "b"},
+                "instructions": "be brief",
+                "parameters": {"temperature": 0.5},
+            }
+
             listed = await home.call("GET", "/api/conversations")
             assert [each["id"] for each in listed["data"]] == [made["id"]]
             assert listed["has_more"] is False

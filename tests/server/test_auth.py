@@ -121,7 +121,8 @@ def test_what_is_not_yours_does_not_exist() -> None:
                 ("GET", "", None), ("PATCH", "", {"title": "mine"}), ("POST", "/turns", {"input": "mine"}),
                 ("GET", "/turns", None), ("GET", f"/turns/{receipt['turn']}", None),
                 ("POST", f"/turns/{receipt['turn']}/cancel", None), ("GET", "/queue", None),
-                ("POST", "/fork", {"turn": receipt["turn"]}), ("GET", "/events", None), ("DELETE", "", None),
+                ("GET", "/description", None), ("POST", "/fork", {"turn": receipt["turn"]}), ("GET", "/events", None),
+                ("DELETE", "", None),
             ]  # fmt: skip
             for stranger in (bob, BEARER):
                 for method, tail, body in asked:
@@ -188,6 +189,21 @@ def test_instructions_are_never_shown() -> None:
             async with home.events(f"{path}/events?after=0-0") as stream:
                 for _ in range(2):
                     assert canary not in json.dumps(await stream.event())
+
+    run(main())
+
+
+def test_a_session_is_not_told_the_instructions_it_was_given() -> None:
+    """X22"""
+
+    async def main() -> None:
+        async with house(access_key=KEY) as home:
+            for headers, status in ((await session(home, "Ann"), 403), (BEARER, 200)):
+                body = {"instructions": "canary"}
+                made = await home.call("POST", "/api/conversations", body, expect=201, headers=headers)
+                path = f"/api/conversations/{made['id']}/description"
+                found = await home.call("GET", path, expect=status, headers=headers)
+                assert ("canary" in json.dumps(found)) is (status == 200)
 
     run(main())
 

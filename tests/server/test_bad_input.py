@@ -281,6 +281,7 @@ def test_names_of_no_conversation(server: Shared, name: str) -> None:
     for method, tail, data in [
         ("GET", "", None), ("PATCH", "", b"{}"), ("DELETE", "", None), ("POST", "/turns", b'{"input":"x"}'),
         ("GET", "/turns", None),         ("GET", "/queue", None), ("GET", "/events", None),
+        ("GET", "/description", None),
         ("POST", "/fork", b'{"turn":"%s"}' % (b"0" * 16)),
         ("GET", f"/turns/{'0' * 16}", None), ("POST", f"/turns/{'0' * 16}/cancel", None),
     ]:  # fmt: skip

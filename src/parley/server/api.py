@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from parley.core.errors import InvalidRequest
+from parley.core.errors import Forbidden, InvalidRequest
 from parley.server import bodies
 from parley.server.auth import Principal, from_our_page, refused, require_our_page
 from parley.server.parts import Parts
@@ -102,6 +102,14 @@ class Api:
         snapshot = await self._service.change(who, conversation, await self._body(request, Describe))
         return answer(frames.conversation_body(snapshot))
 
+    async def description(self, request: Request, who: Principal) -> Response:
+        """GET /api/conversations/{id}/description"""
+        conversation = await self._own(request, who)
+        if not who.privileged:
+            raise Forbidden("not_allowed", "Only the owner of the deployment reads instructions and parameters.")
+        about = (await self._service.conversations.snapshot(conversation, turns=0)).about
+        return answer({**about.public(), "instructions": about.instructions, "parameters": about.parameters})
+
     async def delete(self, request: Request, who: Principal) -> Response:
         """DELETE /api/conversations/{id}"""
         conversation = request.path_params["id"]
@@ -194,6 +202,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     table: dict[str, dict[str, Handler]] = {
         "/api/conversations": {"POST": api.create, "GET": api.index},
         one: {"GET": api.show, "PATCH": api.change, "DELETE": api.delete},
+        one + "/description": {"GET": api.description},
         one + "/turns": {"POST": api.say, "GET": api.history},
         one + "/turns/restore": {"POST": api.restore},
         turn: {"GET": api.turn},

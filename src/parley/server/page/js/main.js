@@ -3,6 +3,7 @@ import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
 import { Outbox } from "./outbox.js";
+import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { Socket } from "./socket.js";
 import { Status } from "./status.js";
@@ -21,6 +22,7 @@ const store = new Store(outbox, schedule);
 const composer = new Composer(store, () => thread.follower.end());
 const thread = new Thread(store, (text) => composer.edit(text));
 const sidebar = new Sidebar(store, remove);
+const settings = new Settings(store);
 const status = new Status(store);
 store.socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/socket`, {
   opening: () => store.opening(),
@@ -52,6 +54,7 @@ function draw() {
   show(find("hint"), empty);
   show(find("title"), !empty && title && find("rename").hidden);
   show(find("app-name"), empty || !title);
+  show(find("more"), !store.id.startsWith("new-") && !store.missing.has(store.id));
   write(find("title"), title);
   document.title = title ? `${title} · Parley` : "Parley";
   thread.draw();
@@ -122,7 +125,7 @@ store.onmade = (/** @type {string} */ draft, /** @type {string} */ id) => {
 // Keys
 
 addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
+  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open], [popover]:popover-open")) return;
   if (event.target === find("rename") || event.target === find("model")) return; // theirs to give up
   if (!sidebar.dismiss()) store.stop();
 });
@@ -135,6 +138,18 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+// The menu of what is open
+
+/** @param {string} name @param {() => void} act */
+function offer(name, act) {
+  find(name).addEventListener("click", () => {
+    find("menu").hidePopover();
+    act();
+  });
+}
+
+offer("describe", () => settings.open());
 
 // Title and deletion
 

@@ -5,7 +5,7 @@
  * A conversation that is not made yet has a name of its own, `new-…`, which is also the key it is made with.
  *
  * @typedef {{
- *   key: string, conversation: string, about: Record<string, string>, body: Record<string, any>, text: string,
+ *   key: string, conversation: string, about: Record<string, any>, body: Record<string, any>, text: string,
  *   state: "waiting" | "sent" | "refused", reason: string, turn: string
  * }} Item  `turn`: the turn that is taken for it until the receipt tells
  */

@@ -41,6 +41,8 @@ export class Store {
     this.asking = false;
     this.again = false;
     this.id = "";
+    /** What the next new conversation's replies are made with. @type {Record<string, any>} */
+    this.prepared = {};
     /** @type {Map<string, View>} */
     this.views = new Map();
     /** Views whose frames are ignored until a snapshot comes. @type {Set<string>} */
@@ -232,7 +234,7 @@ export class Store {
 
   /**
    * Say something in what is open. With `parent` it is said again from there: a fork.
-   * @param {string} text @param {Record<string, string>} about  of a conversation that begins with it
+   * @param {string} text @param {Record<string, any>} about  of a conversation that begins with it
    * @param {string} [parent] @param {Turn["input"]} [input]  messages, when it is not one text
    */
   say(text, about, parent, input) {
@@ -244,8 +246,12 @@ export class Store {
     if (after !== undefined) body.parent = after;
     const begins = !this.id;
     if (begins) this.id = `new-${randomKey()}`;
-    this.outbox.add({ key: randomKey(), conversation: this.id, about: { ...about, title: titleOf(text) }, body, text });
-    if (begins) this.onbegun(this.id);
+    about = { ...this.prepared, ...about, title: titleOf(text) };
+    this.outbox.add({ key: randomKey(), conversation: this.id, about, body, text });
+    if (begins) {
+      this.prepared = {};
+      this.onbegun(this.id);
+    }
     this.pump();
     this.drawn();
   }
