@@ -16,9 +16,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from parley.chaos.viewer import Viewer, watch_by_socket
 from parley.core.limits import Timing
 from tests.system.deployment import PARLEY, configuration, deployment, environment, running, until, upstream, workplace
-from tests.system.viewer import Viewer, watch_by_socket
 
 SETTINGS = """
 [[models]]
@@ -66,7 +66,7 @@ class Watched:
             watching.cancel()
             body = self.viewer.view.turns[turn].body.decode()
             assert body == "".join(f"{tag}:{at:04d} " for at in range(TOKENS))
-            assert self.viewer.violations == []
+            assert self.viewer.flaws == []
             return frozen
 
     async def _until(self, condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from parley.bench.http import Connection, Failed, Origin
 from parley.bench.processes import family
+from parley.store.lifeline import die_with_parent
 
 # What would configure a Parley that should run on its defaults.
 FOREIGN = ("PARLEY_", "REDIS_", "OLLAMA_", "OPENAI_", "MODEL_URL", "HUGGIN", "HF_TOKEN", "APP_ENV", "AUTH")
@@ -26,23 +27,37 @@ POLL = 0.01
 
 
 class Running(Struct, frozen=True):
-    """A server that runs: its URL, the process that leads the others (0: not on this machine, or not known)."""
+    """A server that runs: its URL, the process that leads the others (0: not on this machine, or not known).
+
+    `data` is where an installation of ours keeps its data, `log` what it prints.
+    """
 
     url: str
     pid: int
     ready_s: float = 0.0
+    data: Path | None = None
+    log: Path | None = None
 
     @property
     def pids(self) -> list[int]:
         """All its processes."""
         return family(self.pid) if self.pid else []
 
+    def said(self) -> str:
+        """What it printed so far."""
+        return self.log.read_text(errors="replace").strip() if self.log else ""
+
 
 @contextlib.asynccontextmanager
-async def upstream() -> AsyncIterator[Running]:
-    """The deterministic upstream in a process of its own; its URL has ``/v1``. Raises `Failed`."""
-    command = [sys.executable, "-P", "-m", "parley.bench.upstream"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=clean())
+async def upstream(module: str = "parley.bench.upstream") -> AsyncIterator[Running]:
+    """A deterministic upstream in a process of its own; its URL has ``/v1``. Raises `Failed`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", module),
+        stdout=asyncio.subprocess.PIPE,
+        env=clean(),
+        start_new_session=True,
+        preexec_fn=die_with_parent(),
+    )
     try:
         assert process.stdout is not None
         async with asyncio.timeout(START):
@@ -56,17 +71,28 @@ async def upstream() -> AsyncIterator[Running]:
 
 @contextlib.asynccontextmanager
 async def installation(
-    *arguments: str, model_url: str, model: str = "bench", variables: Mapping[str, str] | None = None
+    *arguments: str, model_url: str = "", model: str = "bench", variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[Running]:
-    """`parley up` with further arguments, ready to serve, talking to a model by OpenAI's protocol. Raises `Failed`."""
+    """`parley up` with further arguments, ready to serve, talking to a model by OpenAI's protocol. Raises `Failed`.
+
+    Without `model_url` the arguments say where the model is. A terminal's Ctrl-C does not reach it.
+    """
     with tempfile.TemporaryDirectory(prefix="parley-bench-", ignore_cleanup_errors=True) as name:
         port, log = free_port(), Path(name) / "log"
         command = [sys.executable, "-P", "-m", "parley", "up", "--port", str(port), "--data", f"{name}/data"]
-        command += ["--model-url", model_url, *(("--model", model) if model else ()), *arguments]
+        if model_url:
+            command += ["--model-url", model_url, *(("--model", model) if model else ())]
         began = time.monotonic()
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=output, stderr=subprocess.STDOUT, cwd=name, env=clean() | dict(variables or {})
+                *command,
+                *arguments,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=name,
+                env=clean() | dict(variables or {}),
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
             )
         try:
             url = f"http://127.0.0.1:{port}"
@@ -74,7 +100,7 @@ async def installation(
                 if process.returncode is not None or time.monotonic() - began > START:
                     raise Failed(f"parley up did not start: {log.read_text(errors='replace').strip()[-500:]}")
                 await asyncio.sleep(POLL)
-            yield Running(url, process.pid, time.monotonic() - began)
+            yield Running(url, process.pid, time.monotonic() - began, Path(name) / "data", log)
         finally:
             await _stop(process)
 

@@ -38,6 +38,7 @@ VERBS = {
     "model": "fetch the built-in model",
     "model-server": "the built-in model alone, behind an OpenAI-compatible door",
     "bench": "how fast it is here: a load that checks every character, on one page",
+    "chaos": "try to break it: a private Parley, its parts killed under load, and one verdict",
     "doctor": "what was found: Redis, models, ports, data; each with a fix",
     "password": "a password's hash, for the table of users",
     "import-seeds": "old conversations of the course and of the tutorial, out of their Redis",

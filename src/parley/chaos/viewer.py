@@ -1,4 +1,4 @@
-"""A viewer of the native protocol that believes nothing: it refuses any lost, repeated or reordered character."""
+"""A viewer of the native protocol that believes nothing: no lost, repeated or reordered character escapes it."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from parley.chaos.flaw import Flaw, Kind
 from parley.core import cursor as cursors
 from parley.core.event import Event
 from parley.core.turn import TERMINAL_STATUSES, Request
@@ -17,13 +18,19 @@ from parley.core.view import TurnView, View, Violation
 
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
+# Seconds a viewer stays, and stays away, drawn evenly.
+STAY = (0.5, 6.0)
+AWAY = (0.01, 0.2)
+# Flaws that one viewer tells of; the first says it all.
+KEPT = 20
+
 
 class Refused(OSError):
     """The store is away just now: come back."""
 
 
 def takes_back(old: TurnView, new: TurnView | None) -> bool:
-    """Whether a snapshot takes back what was shown of a turn; another text of the same answer is a violation."""
+    """Whether a snapshot takes back what was shown of a turn. Raises `Violation` for another text of one answer."""
     if new is None:
         return True
     if old.status in TERMINAL_STATUSES:
@@ -42,19 +49,32 @@ class Viewer:
         self.name = name
         self.view = View()
         self.started = False
-        self.violations: list[str] = []
+        self.flaws: list[Flaw] = []
         self.snapshots = self.frames = self.connections = self.refusals = 0
-        self.rollbacks = 0  # turns of which something was taken back: only a killed Redis may cause that
+        self.rollbacks = 0  # turns of which something was taken back: only a hurt Redis may cause that
         self.last_delta: dict[str, float] = {}
         self.gaps: list[float] = []  # seconds from a turn's last text before a takeover to its first text behind it
         self._frozen: dict[str, float] = {}
+        # Frames that came before the one that should, by number, and the flaw that this is.
+        self._early: dict[int, dict[str, Any]] = {}
+        self._gap = Flaw("lost", "")
 
     @property
     def cursor(self) -> str | None:
+        """Where it goes on from."""
         return self.view.cursor if self.started else None
 
+    def connected(self) -> None:
+        """A connection begins: what the last one did not bring in order is asked for again."""
+        self.connections += 1
+        self._early.clear()
+
+    def ended(self, turn: str) -> bool:
+        """Whether it has seen the end of a turn."""
+        return turn in self.view.turns and self.view.turns[turn].status in TERMINAL_STATUSES
+
     def take(self, frame: dict[str, Any]) -> None:
-        """Fold one frame."""
+        """Fold one frame. Raises `Refused`."""
         try:
             if frame["type"] == "snapshot":
                 self._restore(frame)
@@ -64,17 +84,27 @@ class Viewer:
                 self.refusals += 1
                 raise Refused
             elif "cursor" in frame and frame["type"] != "following":
-                self._apply(frame)
-        except Violation as violation:
-            self.violations.append(f"{self.name}: {violation}")
+                self._order(frame)
+        except (Violation, msgspec.DecodeError) as error:
+            self._note(self._kind(frame), str(error))
+
+    def _order(self, frame: dict[str, Any]) -> None:
+        number, here = cursors.sequence(frame["cursor"]), cursors.sequence(self.view.cursor)
+        if number <= here:
+            self._note("repeated", f"{frame} behind {self.view.cursor}")
+        elif number > here + 1:
+            if not self._early:
+                self._gap = self._note("lost", f"a gap before {frame}, standing at {self.view.cursor}")
+            self._early[number] = frame
+        else:
+            self._apply(frame)
+            if self._early:
+                self._gap.kind = "out of order"
+            while (following := self._early.pop(cursors.sequence(self.view.cursor) + 1, None)) is not None:
+                self._apply(following)
 
     def _apply(self, frame: dict[str, Any]) -> None:
-        cursor = frame["cursor"]
-        if cursors.sequence(cursor) <= cursors.sequence(self.view.cursor):
-            raise Violation(f"{frame} behind {self.view.cursor}")
-        if cursors.sequence(cursor) != cursors.sequence(self.view.cursor) + 1:
-            raise Violation(f"a gap before {frame}, standing at {self.view.cursor}")
-        self.view.apply(cursor, self.view.cursor, _event.decode(json.dumps(frame)))
+        self.view.apply(frame["cursor"], self.view.cursor, _event.decode(json.dumps(frame)))
         self.frames += 1
         turn = frame.get("turn", "")
         if frame["type"] == "takeover":
@@ -88,6 +118,7 @@ class Viewer:
 
     def _restore(self, frame: dict[str, Any]) -> None:
         self.snapshots += 1
+        self._early.clear()
         turns: dict[str, TurnView] = {}
         for shown in frame["turns"]:
             request = msgspec.convert(shown["request"], Request)
@@ -100,6 +131,20 @@ class Viewer:
         self.view.cursor = frame["cursor"]
         self.started = True
 
+    def _kind(self, frame: dict[str, Any]) -> Kind:
+        """Which promise a frame breaks that cannot be folded."""
+        shown = self.view.turns.get(frame.get("turn", ""))
+        if frame["type"] != "delta" or shown is None or shown.gen != frame.get("gen", shown.gen):
+            return "wrong"
+        offset = frame.get("offset", 0)
+        return "repeated" if offset < len(shown.body) else "lost" if offset > len(shown.body) else "wrong"
+
+    def _note(self, kind: Kind, what: str) -> Flaw:
+        flaw = Flaw(kind, f"{self.name}: {what}")
+        if len(self.flaws) < KEPT:
+            self.flaws.append(flaw)
+        return flaw
+
 
 async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: random.Random) -> None:
     """Follow over the WebSocket, for ever; leaves and comes back with its cursor now and then."""
@@ -107,12 +152,12 @@ async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: rand
         while True:
             with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
                 async with session.ws_connect(f"{url}/api/socket") as socket:
-                    viewer.connections += 1
+                    viewer.connected()
                     await socket.send_json(
                         {"type": "follow", "conversation": conversation, "turns": 200}
                         | ({"after": viewer.cursor} if viewer.cursor else {})
                     )
-                    leave = time.monotonic() + rng.uniform(0.5, 6)
+                    leave = time.monotonic() + rng.uniform(*STAY)
                     async for message in socket:
                         if message.type is not aiohttp.WSMsgType.TEXT:
                             break
@@ -122,7 +167,7 @@ async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: rand
                         viewer.take(frame)
                         if time.monotonic() > leave:
                             break
-            await asyncio.sleep(rng.uniform(0.01, 0.2))
+            await asyncio.sleep(rng.uniform(*AWAY))
 
 
 async def watch_by_events(url: str, conversation: str, viewer: Viewer, rng: random.Random) -> None:
@@ -134,12 +179,13 @@ async def watch_by_events(url: str, conversation: str, viewer: Viewer, rng: rand
                 headers = {"Last-Event-ID": viewer.cursor} if viewer.cursor else {}
                 address = f"{url}/api/conversations/{conversation}/events?turns=200"
                 async with session.get(address, headers=headers) as response:
-                    assert response.status in (200, 503), await response.text()
-                    viewer.connections += 1
-                    leave = time.monotonic() + rng.uniform(0.5, 6)
+                    if response.status not in (200, 503):
+                        raise RuntimeError(f"{address} answers {response.status}: {await response.text()}")
+                    viewer.connected()
+                    leave = time.monotonic() + rng.uniform(*STAY)
                     async for line in response.content:
                         if line.startswith(b"data:") and response.status == 200:
                             viewer.take(json.loads(line[5:]))
                         if time.monotonic() > leave:
                             break
-            await asyncio.sleep(rng.uniform(0.01, 0.2))
+            await asyncio.sleep(rng.uniform(*AWAY))

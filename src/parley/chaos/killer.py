@@ -1,0 +1,74 @@
+"""The killer: hurts the parts of an installation at random moments, each at a pace of its own."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+
+from parley.bench.installation import Running
+from parley.bench.processes import command_line, part
+from parley.chaos.plan import Fault, Part, Plan
+
+# Seconds from one fault to the next in a part, on average.
+PACE: dict[Part, float] = {"work": 0.37, "serve": 2.1, "redis": 7.5}
+WEIGHTS: dict[Fault, int] = {"kill": 70, "stop": 15, "term": 15}
+SIGNALS: dict[Fault, signal.Signals] = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
+# Seconds that a stopped process stands still: shorter and longer than a lease.
+STILL = (0.2, 3.0)
+NAMES: dict[Part, str] = {"work": "worker", "serve": "web", "redis": "redis"}
+
+
+class Killer:
+    """Hurts a running installation until it is cancelled; `done` counts what it did by part and fault."""
+
+    def __init__(self, server: Running, plan: Plan) -> None:
+        self._server = server
+        self._plan = plan
+        self._stopped: set[int] = set()
+        self.done: Counter[tuple[Part, Fault]] = Counter()
+
+    async def run(self) -> None:
+        """Hurt, for ever. What stands still goes on when this ends."""
+        try:
+            await asyncio.gather(*(self._haunt(each) for each in self._plan.parts))
+        finally:
+            for pid in self._stopped:
+                send(pid, signal.SIGCONT)
+
+    def living(self, which: Part) -> list[int]:
+        """The processes of a part. A turn in isolation is left alone: what it is isolated from is others' bad luck."""
+        found = [pid for pid in self._server.pids if part(pid) == NAMES[which]]
+        return [pid for pid in found if "--turn" not in command_line(pid)]
+
+    async def _haunt(self, which: Part) -> None:
+        rng = random.Random(f"{self._plan.seed} {which}")
+        # Even a short run sees every part hurt.
+        await asyncio.sleep(rng.uniform(0, min(PACE[which], self._plan.duration / 4)))
+        async with asyncio.TaskGroup() as pauses:
+            while True:
+                fault = rng.choices(self._plan.faults, [WEIGHTS[each] for each in self._plan.faults])[0]
+                living = self.living(which)
+                # One worker is left, where there are several: somebody takes over.
+                if len(living) > (which == "work" and self._plan.workers > 1):
+                    pid = rng.choice(living)
+                    if send(pid, SIGNALS[fault]):
+                        self.done[which, fault] += 1
+                        if fault == "stop":
+                            self._stopped.add(pid)
+                            pauses.create_task(self._wake(pid, rng.uniform(*STILL)))
+                await asyncio.sleep(rng.expovariate(1 / PACE[which]))
+
+    async def _wake(self, pid: int, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        send(pid, signal.SIGCONT)
+        self._stopped.discard(pid)
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; False when the process is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False
