@@ -16,8 +16,9 @@ import redis
 from tests.redis_servers import Server, binaries, free_port
 
 SERVICE = "parley-test"
-# How long the primary is silent until the sentinels replace it, in milliseconds. Long enough for a loaded machine.
-DOWN_AFTER = 1500
+# How long the primary is silent until the sentinels replace it, in milliseconds: longer than a post has patience (2 s),
+# and than a loaded machine takes to answer.
+DOWN_AFTER = 3500
 
 
 def until(condition: Callable[[], Any], seconds: float = 40.0, what: str = "") -> None:
