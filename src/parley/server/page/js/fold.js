@@ -6,13 +6,14 @@
  *
  * @typedef {{channel: string, bytes: number, units: number}} Span  neighbouring pieces of one channel
  * @typedef {{code: string, message: string}} Failure
+ * @typedef {{input_tokens: number, output_tokens: number, cached_tokens?: number, reasoning_tokens?: number}} Usage
  * @typedef {{role: string, content: string, images?: {url: string, detail?: string}[], calls?: any[], call?: string}} Part
  * @typedef {{kind: "takeover"|"rewind"|"delayed"|"waiting", reason?: string, seconds?: number}} Note
  * @typedef {{
  *   id: string, parent: string, input: Part[], model: string, createdAt: number,
  *   status: string, started: boolean, gen: number, length: number, text: string, reasoning: string,
  *   tool: string, spans: Span[] | null, notes: Note[], wait: Note | null, error: Failure | null, attempts: number,
- *   usage: {input_tokens: number, output_tokens: number} | null, startedAt: number, endedAt: number, version: number
+ *   usage: Usage | null, startedAt: number, endedAt: number, version: number
  * }} Turn  `spans` is null when the order of the channels is not known; `version` counts changes, for drawing
  * @typedef {{
  *   id: string, cursor: string, about: Record<string, any>, first: number, turns: Map<string, Turn>,

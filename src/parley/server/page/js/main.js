@@ -2,6 +2,7 @@
 import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
+import { json, markdown, save, whole } from "./export.js";
 import { Outbox } from "./outbox.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
@@ -54,6 +55,7 @@ function draw() {
   show(find("hint"), empty);
   show(find("title"), !empty && title && find("rename").hidden);
   show(find("app-name"), empty || !title);
+  for (const name of ["export-markdown", "export-json"]) show(find(name), !empty);
   show(find("more"), !store.id.startsWith("new-") && !store.missing.has(store.id));
   write(find("title"), title);
   document.title = title ? `${title} · Parley` : "Parley";
@@ -150,6 +152,18 @@ function offer(name, act) {
 }
 
 offer("describe", () => settings.open());
+
+/** @param {string} kind @param {string} type @param {(found: import("./export.js").Whole, chosen: Map<string, string>) => string} form */
+function keep(kind, type, form) {
+  const { id, view } = store;
+  store.attempt(async () => {
+    const found = await whole(id);
+    save(found.about.title, kind, type, form(found, view?.chosen ?? new Map()));
+  }, "The server is out of reach. Nothing was exported.");
+}
+
+offer("export-markdown", () => keep("md", "text/markdown", markdown));
+offer("export-json", () => keep("json", "application/json", json));
 
 // Title and deletion
 

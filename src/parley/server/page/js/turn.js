@@ -3,6 +3,7 @@ import { copy, icon, iconButton, make, patch, show, write } from "./dom.js";
 import { Editor } from "./edit.js";
 import { ENDED, said, withdrawn } from "./fold.js";
 import { Stream } from "./markdown.js";
+import { figures, measure } from "./measure.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
 /** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void}} Actions */
@@ -53,10 +54,13 @@ export class TurnBox {
     this.notes = make("ul", { class: "notes", hidden: true });
     this.failure = make("div", { class: "failure", hidden: true });
     this.meta = make("span", { class: "meta" });
+    this.figures = make("dl", { class: "figures", hidden: true });
+    this.telling = iconButton("info", "Tokens and timings", () => this.tell(this.figures.hidden));
+    this.telling.setAttribute("aria-expanded", "false");
     this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, "Copy reply"),
-      iconButton("retry", "Ask again", () => this.actions.retry(this.turn)), this.meta);
+      iconButton("retry", "Ask again", () => this.actions.retry(this.turn)), this.telling, this.meta);
     this.answer = make("article", { class: "reply", "aria-label": "Reply" },
-      this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools);
+      this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools, this.figures);
     this.element = make("div", { class: "turn", "data-turn": turn.id }, this.ask, this.answer);
   }
 
@@ -101,6 +105,14 @@ export class TurnBox {
     show(this.tools, ended && !this.lost());
     show(this.answer, !withdrawn(turn));
     write(this.meta, ended ? measure(turn) : "");
+    if (!this.figures.hidden) this.tell(true);
+  }
+
+  /** Tokens and timings, or not. @param {boolean} shown */
+  tell(shown) {
+    show(this.figures, shown);
+    this.telling.setAttribute("aria-expanded", String(shown));
+    this.figures.replaceChildren(...figures(this.turn).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   }
 
   /** Whether nothing but an error came of it. */
@@ -177,15 +189,4 @@ function waiting(turn) {
   const seconds = Math.max(1, Math.round(wait.seconds ?? 0));
   if (wait.kind === "waiting") return "Waiting for a worker";
   return `The model asked to wait about ${seconds} s${wait.reason ? ` (${wait.reason.replaceAll("_", " ")})` : ""}. It will be asked again.`;
-}
-
-/** What a reply cost, in a few words. @param {Turn} turn */
-function measure(turn) {
-  const parts = [];
-  if (turn.model) parts.push(turn.model);
-  const tokens = turn.usage?.output_tokens;
-  if (tokens) parts.push(`${tokens.toLocaleString()} tokens`);
-  const seconds = (turn.endedAt - turn.startedAt) / 1000;
-  if (turn.startedAt && seconds >= 0.05) parts.push(`${seconds.toLocaleString(undefined, { maximumFractionDigits: 1 })} s`);
-  return parts.join(" · ");
 }
