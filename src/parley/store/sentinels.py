@@ -101,7 +101,7 @@ class Sentinels:
             if isinstance(error, exceptions.AuthenticationError):
                 raise SentinelRefusal(f"the sentinels refused the sentinel_password: {error}")
             if isinstance(error, exceptions.ResponseError):
-                raise SentinelRefusal(f"the sentinels know no primary of that name: {error}")
+                raise SentinelRefusal(f"the sentinels do not tell: {error}")
         raise exceptions.ConnectionError(f"no sentinel answers: {errors[0]}") from errors[0]
 
     async def _ask_one(self, client: Redis) -> tuple[int, Address]:
@@ -109,7 +109,11 @@ class Sentinels:
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.execute_command("SENTINEL", "MASTER", self.watched.service)
             pipeline.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.watched.service)
-            about, (host, port) = await pipeline.execute()
+            about, where = await pipeline.execute(raise_on_error=False)
+        for answer in (about, where):
+            if isinstance(answer, Exception):
+                raise answer
+        host, port = where
         fields = dict(zip(about[::2], about[1::2], strict=True))
         return int(fields[b"config-epoch"]), (host.decode(), int(port))
 
