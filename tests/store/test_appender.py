@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from parley.core.pieces import Piece
 from parley.core.reply import Reply
 from parley.store.appender import Appender, Writing
+from tests.redis_servers import binaries
 from tests.store.harness import Bench, bench, run
 
 WORDS = [f"word{number} " for number in range(60)]
@@ -39,8 +41,8 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk() -> AsyncIterator[Desk]:
-    async with bench() as made:
+async def desk(binary: Path | None = None) -> AsyncIterator[Desk]:
+    async with bench(binary) as made:
         runs = made.runs()
         conversation = await made.conversation()
         await made.say(conversation, "hello")
@@ -70,6 +72,40 @@ def test_the_log_has_every_byte_once(command: tuple[str, ...]) -> None:
             await it.settled()
             assert await it.text() == "".join(WORDS)
             assert it.lost == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("server", list(binaries()))
+@pytest.mark.parametrize(
+    ("leave", "return_"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ],
+)
+def test_a_server_that_is_no_primary_for_a_while(server: str, leave: str, return_: str) -> None:
+    """Redis 6.2 says READONLY in the middle of a sentence when a script met with it: the turn was given up."""
+
+    async def main() -> None:
+        async with desk(binaries()[server]) as it:
+            it.add(WORDS[0])
+            await it.settled()
+            await it.bench.command(*leave.split())
+            before = await errors(it.bench)
+            for word in WORDS[1:]:
+                it.add(word)
+            async with asyncio.timeout(10):
+                while await errors(it.bench) < before + 2:
+                    await asyncio.sleep(0.01)
+            assert it.lost == []
+            await it.bench.command(*return_.split())
+            await it.settled()
+            assert await it.text() == "".join(WORDS)
+            assert it.lost == []
+
+    async def errors(made: Bench) -> int:
+        return int((await made.client.info("stats"))["total_error_replies"])
 
     run(main())
 
