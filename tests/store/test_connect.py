@@ -1,16 +1,19 @@
 """Connecting: what is understood, how clients are set up, and which servers are refused with what words."""
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import exceptions
 from redis.asyncio import Redis
 
 from parley.core.errors import Unavailable
-from parley.store.connect import ServerInfo, check, connect, normalise, redacted, validate_prefix
+from parley.store.connect import Client, ServerInfo, check, connect, normalise, redacted, validate_prefix
 from tests.redis_servers import Server, binaries, free_port, running
 
 every_server = pytest.mark.parametrize("name", list(binaries()))
@@ -261,3 +264,32 @@ def test_no_more_connections_than_allowed(server: Server) -> None:
         await client.aclose()
 
     asyncio.run(main())
+
+
+def test_a_name_is_resolved_for_each_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, where, real = str(free_port()), ["127.0.0.1"], socket.getaddrinfo
+
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
+        return real(where[0] if host == "moving.test" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    async def main(first: Server) -> None:
+        client = connect(f"redis://moving.test:{port}")
+        assert await pids(client) == [first.pid] * 2
+        first.kill()
+        where[0] = "127.0.0.2"
+        with running(None, "--bind", "127.0.0.2", "--port", port) as second:
+            assert await pids(client) == [second.pid] * 2
+        await client.aclose()
+
+    async def pids(client: Client) -> list[int]:
+        """Which process answers, over the pool and over the link."""
+        while True:
+            with contextlib.suppress(exceptions.ConnectionError):
+                pooled = int((await client.info("server"))["process_id"])
+                text: bytes = await client.multiplexer.call(("INFO", "server"))
+                return [pooled, int(text.split(b"process_id:")[1].split()[0])]
+
+    with running(None, "--bind", "127.0.0.1", "--port", port) as first:
+        asyncio.run(main(first))
