@@ -127,6 +127,23 @@ def test_a_message_is_accepted_answered_and_kept() -> None:
     run(main())
 
 
+def test_a_message_may_show_images_and_needs_no_words_then() -> None:
+    async def main() -> None:
+        async with house() as home:
+            name = await home.conversation()
+            image = {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}
+            for content in ("What is this?", ""):
+                said = {"input": [{"content": content, "images": [image]}]}
+                receipt = await home.call("POST", f"/api/conversations/{name}/turns", said, expect=202)
+                turn = await home.call("GET", f"/api/conversations/{name}/turns/{receipt['turn']}")
+                assert turn["request"]["input"] == [{"role": "user", "content": content, "images": [image]}]
+                # As it is told, it can be said again.
+                again = {"input": turn["request"]["input"], "parent": turn["parent"]}
+                await home.call("POST", f"/api/conversations/{name}/turns", again, expect=202)
+
+    run(main())
+
+
 def test_one_key_is_one_turn_and_one_body() -> None:
     async def main() -> None:
         async with house() as home:

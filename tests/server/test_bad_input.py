@@ -30,6 +30,7 @@ def body(**fields: Any) -> bytes:
 
 K = 1024
 SAY = "/turns"
+PIXEL = "data:image/png;base64,iVBORw0KGgo"
 
 # id, path behind the conversation's, body, status, code, param
 BODIES: list[tuple[str, str, bytes, int, str, str | None]] = [
@@ -93,6 +94,14 @@ BODIES: list[tuple[str, str, bytes, int, str, str | None]] = [
     ("B33 base_url", SAY, body(input="x", base_url="http://10.0.0.1"), 400, "unknown_parameter", "base_url"),
     ("B33 api_key", SAY, body(input="x", api_key="k"), 400, "unknown_parameter", "api_key"),
     ("B34 many items", SAY, body(input=[{"content": "x"}] * 10_001), 400, "invalid_value", "input"),
+    ("B28 an image too large", SAY, body(input=[{"content": "a", "images": [{"url": PIXEL + "A" * 256 * K}]}]), 413,
+     "message_too_large", "input"),
+    ("B34 an image elsewhere", SAY, body(input=[{"content": "a", "images": [{"url": "https://x.test/a.png"}]}]), 400,
+     "unsupported_content", "input[0].images[0].url"),
+    ("B34 an image that is a page", SAY, body(input=[{"content": "a", "images": [{"url": "data:text/html,x"}]}]), 400,
+     "unsupported_content", "input[0].images[0].url"),
+    ("B34 a model's image", SAY, body(input=[{"role": "assistant", "content": "a", "images": [{"url": PIXEL}]}]),
+     400, "unsupported_content", "input[0].images"),
     ("B34 no items", SAY, body(input=[]), 400, "empty_message", "input"),
     ("B35 image", SAY, body(input=[{"content": [{"type": "image_url", "image_url": "file:///etc/passwd"}]}]), 400,
      "invalid_value", "input[0].content"),

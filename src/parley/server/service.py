@@ -16,7 +16,7 @@ from parley.core import ids
 from parley.core.about import About, title_of
 from parley.core.cursor import is_cursor
 from parley.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, ParleyError, TooLarge
-from parley.core.message import Message
+from parley.core.message import Image, Message
 from parley.core.snapshot import Snapshot
 from parley.core.turn import TERMINAL_STATUSES, Private, Request
 from parley.server.auth import SESSION_PREFIX, Principal
@@ -24,8 +24,9 @@ from parley.server.bodies import check_key
 from parley.server.config import Config, Store
 from parley.store.conversations import Policy, Receipt
 from parley.wire import frames
-from parley.wire.commands import Create, Describe, Say
+from parley.wire.commands import Create, Describe, Said, Say
 from parley.wire.kept import Restore, turn_of
+from parley.wire.openai.said import image
 
 log = logging.getLogger(__name__)
 
@@ -247,15 +248,18 @@ class Service:
             said: tuple[Message, ...] = (Message("user", body.input),)
             params = ["input"]
         else:
-            said = tuple(Message(message.role, message.content) for message in body.input)
+            said = tuple(
+                Message(message.role, message.content, images=_shown(message, f"input[{index}].images"))
+                for index, message in enumerate(body.input)
+            )
             params = [f"input[{index}].content" for index in range(len(said))]
         size = 0
         for message, param in zip(said, params, strict=True):
             if message.role != "user" and not who.privileged:
                 raise Forbidden("role_not_allowed", "A session speaks as user only.", param=param)
-            if not message.content.strip():
+            if not message.content.strip() and not message.images:
                 raise InvalidRequest("empty_message", "The message is empty.", param=param)
-            size += len(message.content.encode())
+            size += len(message.content.encode()) + sum(len(each.url) for each in message.images)
         if not said:
             raise InvalidRequest("empty_message", "There is no message.", param="input")
         if size > self.config.limits.message_bytes:
@@ -345,6 +349,17 @@ class Service:
         task = asyncio.create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+def _shown(message: Said, param: str) -> tuple[Image, ...]:
+    """The images of a message.
+
+    Raises:
+        InvalidRequest: it is not a user's, or one of them is no image.
+    """
+    if message.images and message.role != "user":
+        raise InvalidRequest("unsupported_content", "Only users show images.", param=param)
+    return tuple(image(each.url, f"{param}[{at}].url", each.detail) for at, each in enumerate(message.images))
 
 
 def unknown_conversation() -> NotFound:

@@ -51,11 +51,19 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class Shown(Struct, frozen=True, forbid_unknown_fields=True):
+    """An image, as a ``data:`` URL, and how closely to look."""
+
+    url: str
+    detail: Literal["auto", "low", "high", "original"] = "auto"
+
+
 class Said(Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of what is said."""
+    """One message of what is said. A user may show images with it, or without a word."""
 
     content: str
     role: Role = "user"
+    images: Annotated[list[Shown], Meta(max_length=64)] = field(default_factory=list)
 
 
 class Describe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,6 +1,7 @@
 /** The messages of what is open: its path through the tree, and what is on its way. */
 import { arrange, copy, find, icon, make, show, write } from "./dom.js";
 import { open, withdrawn } from "./fold.js";
+import { pictures } from "./pictures.js";
 import { Follower } from "./scroll.js";
 import { choose, path } from "./tree.js";
 import { TurnBox } from "./turn.js";
@@ -94,7 +95,8 @@ export class Thread {
     const known = this.sending.get(item.key);
     if (known?.dataset.spell === spell) return known;
     const element = make("div", { class: "turn sending", "data-spell": spell },
-      make("article", { class: "said", "aria-label": "You" }, make("div", { class: "bubble", dir: "auto" }, item.text)));
+      make("article", { class: "said", "aria-label": "You" }, make("div", { class: "pictures" }, ...pictures(item.body.input)),
+        make("div", { class: "bubble", dir: "auto", hidden: !item.text }, item.text)));
     if (item.state === "refused") element.append(this.refusal(item));
     else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), "Kept here, sent when the server is back"));
     else element.append(make("article", { class: "reply", "aria-label": "Reply", "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
@@ -132,7 +134,7 @@ export class Thread {
     if (wanted === this.waits) return;
     this.waits = wanted;
     this.waiting.replaceChildren(...turns.map((turn) => {
-      const text = turn.input.map((part) => part.content).join(" ");
+      const text = turn.input.map((part) => part.content || (part.images?.length ? "(an image)" : "")).join(" ");
       const withdraw = () => {
         store.cancel(store.id, turn.id);
         this.rest();

@@ -4,6 +4,7 @@ import { Editor } from "./edit.js";
 import { ENDED, said, withdrawn } from "./fold.js";
 import { Stream } from "./markdown.js";
 import { figures, measure } from "./measure.js";
+import { pictures } from "./pictures.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
 /** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void}} Actions */
@@ -44,8 +45,9 @@ export class TurnBox {
     this.editing = iconButton("edit", "Edit message", () => this.edit());
     /** @type {Editor | null} */
     this.editor = null;
-    this.ask = make("article", { class: "said", "aria-label": "You" }, this.text,
-      make("div", { class: "tools" }, this.branches, this.editing, this.copier(() => said(this.turn), "Copy message")));
+    this.copying = this.copier(() => said(this.turn), "Copy message");
+    this.ask = make("article", { class: "said", "aria-label": "You" }, make("div", { class: "pictures" }, ...pictures(turn.input)),
+      this.text, make("div", { class: "tools" }, this.branches, this.editing, this.copying));
     this.summary = make("summary");
     this.thoughts = new Prose(make("div", { class: "prose", dir: "auto" }));
     this.reasoning = make("details", { class: "reasoning", hidden: true }, this.summary, this.thoughts.element);
@@ -94,6 +96,7 @@ export class TurnBox {
     const ended = ENDED.has(turn.status);
     write(this.text, said(turn));
     show(this.text, said(turn));
+    show(this.copying, said(turn));
     this.fork(siblings);
     this.prose.update(turn.text, !ended);
     this.think(ended);
