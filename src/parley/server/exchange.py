@@ -199,7 +199,7 @@ class Exchange:
         try:
             if last:
                 await self._copy(source, last, conversation)
-            await self._service.post(who, conversation, accepted.turn, request, private, listed=False)
+            await self._service.post(who, conversation, accepted.turn, request, private, kept=False)
         except ParleyError:
             await self.release(accepted)
             raise

@@ -140,10 +140,10 @@ class Follower:
         """Send what was heard while behind; tells whether it joins, so that the log need not be read again."""
         while self._heard:
             heard, self._heard = self._heard, []
-            for entry, frame in heard:
+            for entry, made in heard:
                 if entry.previous == self.cursor:
-                    await self.outbox.fit(len(frame.data))
-                    self.outbox.put(frame)
+                    await self.outbox.fit(len(made.data))
+                    self.outbox.put(made)
                     self.cursor = entry.cursor
                 elif not is_older(entry.cursor, self.cursor):
                     return False

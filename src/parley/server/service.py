@@ -105,11 +105,13 @@ class Service:
     async def begin(self, who: Principal, seed: bytes, *, ttl: int = 0) -> str:
         """A conversation that is on its owner's list only once something is said in it; replies its id.
 
+        It is on disk once what is said is.
+
         Args:
             seed: 16 bytes; the same ones are the same conversation.
         """
         conversation = ids.conversation_id(seed, self._shards)
-        await self.conversations.create(conversation, who.owner, About(), ttl=ttl)
+        await self.conversations.create(conversation, who.owner, About(), ttl=ttl, durable=False)
         if conversation not in self._known:
             self._remember(conversation, Known(who.owner))
         return conversation
@@ -227,15 +229,17 @@ class Service:
         *,
         parent: str | None = None,
         policy: Policy = "enqueue",
-        listed: bool = True,
+        kept: bool = True,
     ) -> Receipt:
         """Accept a turn that was checked by whoever took it, in a conversation that is someone's.
 
         Args:
-            listed: whether the conversation is to be on its owner's list, with a title.
+            kept: whether the turn is to be on disk, and the conversation on its owner's list, with a title.
         """
-        receipt = await self.conversations.post(conversation, turn, request, private, parent=parent, policy=policy)
-        if listed and not receipt.replayed:
+        receipt = await self.conversations.post(
+            conversation, turn, request, private, parent=parent, policy=policy, durable=kept
+        )
+        if kept and not receipt.replayed:
             await self.later(self._after_say(who, conversation, request))
         return receipt
 

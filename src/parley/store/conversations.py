@@ -65,11 +65,12 @@ class Conversations:
         self._lifetimes = lifetimes
         self._barrier = barrier
 
-    async def create(self, conversation: str, owner: str, about: About, *, ttl: int = 0) -> bool:
+    async def create(self, conversation: str, owner: str, about: About, *, ttl: int = 0, durable: bool = True) -> bool:
         """Begin a conversation; the id is the idempotency key. Tells whether it is new.
 
         Args:
             ttl: sliding life in seconds; 0 takes the deployment's.
+            durable: wait for the disk; not needed where something that does follows at once.
 
         Raises:
             Conflict: the id is taken by another owner.
@@ -81,7 +82,8 @@ class Conversations:
             raise Conflict("conversation_exists", "This conversation id is taken.")
         if reply[0] == b"GONE":
             raise _gone()
-        await self._barrier()
+        if durable:
+            await self._barrier()
         return bool(reply[0] == b"OK")
 
     async def post(
@@ -93,12 +95,14 @@ class Conversations:
         *,
         parent: str | None = None,
         policy: Policy = "enqueue",
+        durable: bool = True,
     ) -> Receipt:
         """Accept a message. The turn id stands for the idempotency key (`ids.turn_id`).
 
         Args:
             parent: the turn this one follows; None: the newest one, ROOT: none.
             policy: what to do while a reply runs.
+            durable: wait for the disk; what is not kept anyway need not.
 
         Raises:
             NotFound, Gone: no such conversation (or parent).
@@ -116,9 +120,11 @@ class Conversations:
         answer = reply[0]
         if answer == b"OK":
             cursor, position = reply[1].decode(), int(reply[2])
-            return Receipt(conversation, turn, "queued", await self._barrier(), cursor=cursor, position=position)
+            safe = await self._barrier() if durable else "memory"
+            return Receipt(conversation, turn, "queued", safe, cursor=cursor, position=position)
         if answer == b"DUP":
-            return Receipt(conversation, turn, reply[1].decode(), await self._barrier(), replayed=True)
+            safe = await self._barrier() if durable else "memory"
+            return Receipt(conversation, turn, reply[1].decode(), safe, replayed=True)
         raise _refusal(answer)
 
     async def write_down(self, conversation: str, turn: str, request: Request, private: Private) -> bool:

@@ -65,7 +65,12 @@ class Link(asyncio.Protocol):
         link = cls(on_reply)
         pool: Any = client.connection_pool
         connection = pool.make_connection()
-        await connection.connect()
+        try:
+            await connection.connect()
+        except BaseException:
+            # Half made: nobody else closes it.
+            await connection.disconnect(nowait=True)
+            raise
         # Kept, as it closes its transport when it is dropped.
         link._writer = connection._writer
         connection._reader = connection._writer = None

@@ -173,7 +173,7 @@ class Chain(Exchange):
         try:
             if stored:
                 await self._copy(held.conversation, held.turn, conversation)
-            await self._service.post(self._who, conversation, turn, request, private, parent=held.turn, listed=stored)
+            await self._service.post(self._who, conversation, turn, request, private, parent=held.turn, kept=stored)
         except ParleyError:
             if stored:
                 await self._service.later(self._forget(conversation))
