@@ -20,6 +20,7 @@ export class Search {
     this.told = find("found");
     this.list = find("conversations");
     this.query = "";
+    this.asked = false;
     this.field.addEventListener("input", () => this.ask(this.field.value.trim()));
     this.field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
     this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.walk(event));
@@ -27,9 +28,8 @@ export class Search {
 
   /** @param {string} query */
   ask(query) {
-    // What is behind the pages that are shown is asked for once, when a search begins.
-    if (query && !this.query) this.store.complete();
     this.query = query;
+    if (!query) this.asked = false;
     this.list.scrollTop = 0;
     this.store.drawn();
   }
@@ -38,6 +38,11 @@ export class Search {
   found() {
     const { store, query } = this;
     if (!query) return store.list;
+    // What is behind the pages that are shown is asked for once a search, when it is known that there is more.
+    if (store.more && !this.asked) {
+      this.asked = true;
+      store.complete();
+    }
     const shown = new Set(store.list.map((listed) => listed.id));
     const rest = store.rest.filter((listed) => !shown.has(listed.id));
     return [...store.list, ...rest].filter((listed) => matches(store.title(listed), query));
