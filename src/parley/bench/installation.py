@@ -49,11 +49,16 @@ class Running(Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def upstream(module: str = "parley.bench.upstream") -> AsyncIterator[Running]:
-    """A deterministic upstream in a process of its own; its URL has ``/v1``. Raises `Failed`."""
+async def upstream(module: str = "parley.bench.upstream", *, quiet: bool = False) -> AsyncIterator[Running]:
+    """A deterministic upstream in a process of its own; its URL has ``/v1``. Raises `Failed`.
+
+    Args:
+        quiet: what it complains of is not shown: readers that go away, where they are meant to.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", module),
         stdout=asyncio.subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
         env=clean(),
         start_new_session=True,
         preexec_fn=die_with_parent(),

@@ -13,10 +13,10 @@ from parley.chaos.plan import Fault, Part, Plan
 
 # Seconds from one fault to the next in a part, on average.
 PACE: dict[Part, float] = {"work": 0.37, "serve": 2.1, "redis": 7.5}
-WEIGHTS: dict[Fault, int] = {"kill": 70, "stop": 15, "term": 15}
+WEIGHTS: dict[Fault, int] = {"kill": 55, "stop": 30, "term": 15}
 SIGNALS: dict[Fault, signal.Signals] = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 # Seconds that a stopped process stands still: shorter and longer than a lease.
-STILL = (0.2, 3.0)
+STILL = (0.2, 5.0)
 NAMES: dict[Part, str] = {"work": "worker", "serve": "web", "redis": "redis"}
 
 
@@ -49,10 +49,11 @@ class Killer:
         async with asyncio.TaskGroup() as pauses:
             while True:
                 fault = rng.choices(self._plan.faults, [WEIGHTS[each] for each in self._plan.faults])[0]
-                living = self.living(which)
+                # What stands still is left to wake: it finds that others went on without it.
+                moving = [pid for pid in self.living(which) if pid not in self._stopped]
                 # One worker is left, where there are several: somebody takes over.
-                if len(living) > (which == "work" and self._plan.workers > 1):
-                    pid = rng.choice(living)
+                if len(moving) > (which == "work" and self._plan.workers > 1):
+                    pid = rng.choice(moving)
                     if send(pid, SIGNALS[fault]):
                         self.done[which, fault] += 1
                         if fault == "stop":

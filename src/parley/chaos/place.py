@@ -81,7 +81,7 @@ class Place(Struct, frozen=True):
 async def place(plan: Plan) -> AsyncIterator[Place]:
     """A private Parley as the plan has it, gone afterwards with all it kept. Raises `Failed`."""
     with tempfile.TemporaryDirectory(prefix="parley-chaos-") as name:
-        async with upstream("parley.testing.upstream") as above:
+        async with upstream("parley.testing.upstream", quiet=True) as above:
             settings = Path(name) / "parley.toml"
             settings.write_text(SETTINGS.format(url=above.url, recovery=plan.recovery))
             numbers = ("--serves", str(plan.servers), "--workers", str(plan.workers))
