@@ -111,11 +111,11 @@ def checked(url: str) -> ServerInfo:
     return asyncio.run(main())
 
 
-def refused(url: str, code: str = "redis_refused") -> str:
+def refused(url: str, *codes: str) -> str:
     with pytest.raises(Unavailable) as caught:
         checked(url)
     text = str(caught.value)
-    assert caught.value.code == code, text
+    assert caught.value.code in (codes or ("redis_refused",)), text
     assert "\n" not in text
     assert "_ssl.c" not in text
     assert SECRET not in text
@@ -152,9 +152,12 @@ def test_client_certificates(strict: Encrypted, authority: Authority, other: Aut
     ca = {"ssl_ca_certs": authority.path}
     certificate, key = authority.issue("parley")
     assert checked(strict.url(**ca, ssl_certfile=certificate, ssl_keyfile=key)).appends
-    assert "ssl_certfile" in refused(strict.url(**ca))
+    # Whether the alert or the end of the connection is seen first is a matter of luck.
+    either = ("redis_refused", "redis_unreachable")
+    assert "client certificate" in refused(strict.url(**ca), *either)
     foreign, foreign_key = other.issue("parley")
-    assert "CA of the client certificate" in refused(strict.url(**ca, ssl_certfile=foreign, ssl_keyfile=foreign_key))
+    stranger = strict.url(**ca, ssl_certfile=foreign, ssl_keyfile=foreign_key)
+    assert "client certificate" in refused(stranger, *either)
     assert "not the key" in refused(strict.url(**ca, ssl_certfile=certificate, ssl_keyfile=foreign_key))
 
 
@@ -183,7 +186,7 @@ def test_tls_where_there_is_none_and_none_where_there_is(
     monkeypatch.setattr("parley.store.connect.CONNECT_TIMEOUT", 0.5)
     # Such a Redis waits for the rest of a command.
     wrong = refused(f"rediss://localhost:{server.server.port}/0?ssl_ca_certs={authority.path}", "redis_unreachable")
-    assert "does it speak TLS at this port?" in wrong
+    assert "does it speak TLS at this port" in wrong
     assert "cannot be reached" in refused(f"redis://localhost:{server.port}/0", "redis_unreachable")
 
 

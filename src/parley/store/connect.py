@@ -164,7 +164,7 @@ async def check(client: Redis, prefix: str) -> ServerInfo:
         if (reason := _tls_fault(error)) is not None:
             raise Unavailable("redis_refused", f"{where} cannot be spoken to over TLS: {reason}") from None
         reason = _first_line(error)
-        tls = ", and does it speak TLS at this port" if _speaks_tls(client) else ""
+        tls = ", does it speak TLS at this port, and take the client certificate" if _speaks_tls(client) else ""
         raise Unavailable("redis_unreachable", f"{where} cannot be reached ({reason}): is it running{tls}?") from None
     return info
 

@@ -40,7 +40,7 @@ class PrimaryConnection(PlainConnection):
         """Part of redis-py's connection.
 
         Raises:
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, TimeoutError.
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError.
         """
         if self.is_connected:
             return
@@ -49,8 +49,10 @@ class PrimaryConnection(PlainConnection):
             # A primary that was stopped would take the connection, and say nothing.
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await super().connect()  # type: ignore[no-untyped-call]
-        except BaseException:
+        except BaseException as error:
             await self.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise exceptions.TimeoutError(f"{self.host}:{self.port} does not answer") from None
             raise
 
     async def _connect(self) -> None:
