@@ -67,7 +67,7 @@ class Office:
 @contextlib.asynccontextmanager
 async def office(*, workers: int = 1, servers: int = 1, **options: Any) -> AsyncIterator[Office]:
     """An office with workers."""
-    bench_options = {"timing": Timing(lease=0.6, scan=0.05)}
+    bench_options = {"timing": Timing(lease=2.0, scan=0.05)}
     options = {"models": (Choice("model"), Choice("fickle")), "default": "model"} | options
     async with (
         ScriptedUpstream() as upstream,
