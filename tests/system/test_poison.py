@@ -59,10 +59,13 @@ def test_poison_is_given_up_and_innocents_are_not_harmed() -> None:
                 turn = call(up, "GET", path)
                 if text.startswith("poison"):
                     assert (turn["status"], turn["error"]["code"]) == ("failed", "worker_lost"), turn
-                    # The fifth piece died with its worker.
-                    assert turn["text"] == "".join(f"{text}:{number} " for number in range(4))
-                    # The tries that began at the text that stands brought nothing more: there are four of them.
-                    assert tries[f"{text}@4"] == 4, tries
+                    # The fifth piece was written in the last moment, or died with its worker.
+                    kept = turn["text"].count(" ")
+                    assert kept in (4, 5)
+                    assert turn["text"] == "".join(f"{text}:{number} " for number in range(kept))
+                    # The tries that began at the text that stands brought nothing more: there are four of them. The
+                    # first two share a worker with others, one of which may kill it before the model is asked.
+                    assert 2 <= tries[f"{text}@{kept}"] <= 4, tries
                 else:
                     assert turn["status"] == "completed", (text, turn)
                     assert turn["text"] == "".join(f"{text}:{number} " for number in range(60))
