@@ -70,5 +70,8 @@ def test_poison_is_given_up_and_innocents_are_not_harmed() -> None:
                     assert turn["status"] == "completed", (text, turn)
                     assert turn["text"] == "".join(f"{text}:{number} " for number in range(60))
             print(f"\n12 innocent turns answered beside 3 poisonous ones; {sum(tries.values())} tries")
-            left = [line for line in left_behind(up.redis_url) if "dead" not in line]
-            assert left == []
+
+            def left() -> list[str]:
+                return [line for line in left_behind(up.redis_url) if "dead" not in line]
+
+            until(lambda: not left(), 15, "the queues to be empty")
