@@ -1,4 +1,5 @@
 /** JSON over HTTP: one call, one answer, errors as the server's envelope tells them. */
+import { t } from "./i18n.js";
 
 const KEY = "parley.access";
 
@@ -6,7 +7,7 @@ const KEY = "parley.access";
 export class Refused extends Error {
   /** @param {number} status @param {{code?: string, message?: string} | undefined} error */
   constructor(status, error) {
-    super(error?.message || `The server answered ${status}.`);
+    super(error?.message || t("The server answered {status}.", { status: String(status) }));
     this.status = status;
     this.code = error?.code || String(status);
   }

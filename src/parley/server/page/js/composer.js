@@ -1,6 +1,7 @@
 /** Where a message is written: Enter sends, Shift-Enter is a new line, Escape stops the reply. */
 import { find, fit, make, show } from "./dom.js";
 import { open } from "./fold.js";
+import { t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
@@ -112,7 +113,7 @@ export class Composer {
       this.offered = offered;
       this.model.replaceChildren(...names.map((/** @type {any} */ each) => option("model", each)));
       if (assistants.length) {
-        this.model.append(make("optgroup", { label: "Assistants" }, ...assistants.map((/** @type {any} */ each) => option("assistant", each))));
+        this.model.append(make("optgroup", { label: t("Assistants") }, ...assistants.map((/** @type {any} */ each) => option("assistant", each))));
       }
     }
     const about = id ? (view?.about ?? {}) : this.liked();

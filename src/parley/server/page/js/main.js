@@ -3,6 +3,7 @@ import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
 import { json, markdown, save, whole } from "./export.js";
+import { t } from "./i18n.js";
 import { Outbox } from "./outbox.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
@@ -159,7 +160,7 @@ function keep(kind, type, form) {
   store.attempt(async () => {
     const found = await whole(id);
     save(found.about.title, kind, type, form(found, view?.chosen ?? new Map()));
-  }, "The server is out of reach. Nothing was exported.");
+  }, t("The server is out of reach. Nothing was exported."));
 }
 
 offer("export-markdown", () => keep("md", "text/markdown", markdown));
@@ -244,7 +245,7 @@ async function enter(token) {
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401) return; // the page tells of all other trouble itself
     access.set(before);
-    store.alert = "This chat has expired or does not exist. A new one begins here.";
+    store.alert = t("This chat has expired or does not exist. A new one begins here.");
   }
 }
 

@@ -9,6 +9,7 @@
  * @typedef {import("./inline.js").Element} Element
  * @typedef {{node: Element, line: number}} Block  `line`: where it begins
  */
+import { t } from "./i18n.js";
 import { inline } from "./inline.js";
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})[ \t]*([^`]*)$/;
@@ -130,11 +131,11 @@ function code(lines, at, fence) {
   const last = body.at(-1)?.trim();
   if (!closed && last && last === mark[0].repeat(last.length)) body.pop();
   const language = info.trim().split(/\s/)[0].slice(0, 40);
-  const copy = el("button", ["Copy"], { type: "button", class: "copy-code" });
+  const copy = el("button", [t("Copy")], { type: "button", class: "copy-code" });
   return [
     el("div", [
       el("div", [el("span", [language || "text"]), copy], { class: "code-bar" }),
-      el("pre", [el("code", [body.join("\n")])], { tabindex: "0", role: "group", "aria-label": "Code" }),
+      el("pre", [el("code", [body.join("\n")])], { tabindex: "0", role: "group", "aria-label": t("Code") }),
     ], { class: "code" }),
     end,
   ];
@@ -222,7 +223,7 @@ function listItem(content, loose, depth, live) {
   const children = parse(content, depth + 1, live).flatMap(({ node }) => (node.tag === "p" && !loose ? node.children : [node]));
   if (!task) return el("li", children);
   /** @type {Record<string, string>} */
-  const attrs = { type: "checkbox", disabled: "", "aria-label": task[1] === " " ? "To do" : "Done" };
+  const attrs = { type: "checkbox", disabled: "", "aria-label": task[1] === " " ? t("To do") : t("Done") };
   if (task[1] !== " ") attrs.checked = "";
   return el("li", [el("input", [], attrs), ...children], { class: "task" });
 }
@@ -244,7 +245,7 @@ function table(lines, at, live) {
   /** @param {string} tag @param {string[]} row */
   const line = (tag, row) => el("tr", sides.map((side, n) => el(tag, inline(row[n] ?? ""), side ? { class: side } : undefined)));
   const body = el("table", [el("thead", [line("th", head)]), el("tbody", rows.map((row) => line("td", row)))]);
-  return [el("div", [body], { class: "table", tabindex: "0", role: "group", "aria-label": "Table" }), end];
+  return [el("div", [body], { class: "table", tabindex: "0", role: "group", "aria-label": t("Table") }), end];
 }
 
 /** @param {string} line */

@@ -1,5 +1,6 @@
 /** The images that were shown with a message: only what is in it, as nothing is ever fetched. */
 import { make } from "./dom.js";
+import { t } from "./i18n.js";
 
 /** @typedef {import("./fold.js").Part} Part */
 
@@ -10,7 +11,7 @@ export function pictures(input) {
   const parts = /** @type {Part[]} */ (Array.isArray(input) ? input : []);
   const images = parts.flatMap((part) => part.images ?? []);
   return images.map(({ url }, at) => {
-    const name = images.length > 1 ? `Image ${at + 1} of ${images.length}` : "Image";
-    return SHOWN.test(url) ? make("img", { src: url, alt: name, decoding: "async" }) : make("span", {}, `${name} cannot be shown`);
+    const name = images.length > 1 ? t("Image {at} of {all}", { at: at + 1, all: images.length }) : t("Image");
+    return SHOWN.test(url) ? make("img", { src: url, alt: name, decoding: "async" }) : make("span", {}, t("{image} cannot be shown", { image: name }));
   });
 }

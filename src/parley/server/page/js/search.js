@@ -1,5 +1,6 @@
 /** Find conversations by their titles: the field above the list, and its keys. */
 import { find, show, write } from "./dom.js";
+import { t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
@@ -51,8 +52,8 @@ export class Search {
   /** Say how many there are. @param {number} count */
   draw(count) {
     const { query, store } = this;
-    const sought = store.completing ? "Searching…" : `No title has “${query}”.`;
-    const counted = count === 1 ? "1 conversation" : `${count} conversations`;
+    const sought = store.completing ? t("Searching…") : t("No title has “{query}”.", { query });
+    const counted = t("{count} conversations", { count });
     this.told.classList.toggle("hidden", count > 0);
     show(this.told, query);
     write(this.told, query ? (count ? counted : sought) : "");

@@ -1,6 +1,7 @@
 /** What a conversation's replies are made with: instructions, and how the model is asked; in a small dialog. */
 import { call, Refused } from "./api.js";
 import { find, fit, show, write } from "./dom.js";
+import { t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {{instructions?: string, parameters?: Record<string, any>}} Made */
@@ -83,7 +84,7 @@ export class Settings {
       await act();
       return true;
     } catch (error) {
-      write(this.trouble, error instanceof Refused ? error.message : "The server is out of reach. Nothing was changed.");
+      write(this.trouble, error instanceof Refused ? error.message : t("The server is out of reach. Nothing was changed."));
       show(this.trouble, true);
       return false;
     }

@@ -1,5 +1,6 @@
 /** The list of conversations by day, with a live dot; on a phone a sheet. */
 import { arrange, find, iconButton, make, show, write } from "./dom.js";
+import { t } from "./i18n.js";
 import { Search } from "./search.js";
 
 /** @typedef {import("./store.js").Store} Store */
@@ -10,10 +11,10 @@ const HIDDEN = "parley.sidebar";
 /** Under which heading a conversation stands. @param {number} at @param {number} now  unix milliseconds */
 export function dayOf(at, now) {
   const today = new Date(now).setHours(0, 0, 0, 0);
-  if (at >= today) return "Today";
-  if (at >= today - DAY) return "Yesterday";
-  if (at >= today - 6 * DAY) return "Previous 7 days";
-  return "Earlier";
+  if (at >= today) return t("Today");
+  if (at >= today - DAY) return t("Yesterday");
+  if (at >= today - 6 * DAY) return t("Previous 7 days");
+  return t("Earlier");
 }
 
 export class Sidebar {
@@ -33,11 +34,11 @@ export class Sidebar {
     this.rows = new Map();
     /** @type {Map<string, HTMLElement>} */
     this.headings = new Map();
-    this.empty = make("p", { class: "none" }, "Conversations appear here.");
+    this.empty = make("p", { class: "none" }, t("Conversations appear here."));
     this.more = make("button", { type: "button", class: "more", onclick: () => {
       store.pages += 1;
       store.refresh();
-    } }, "Show more");
+    } }, t("Show more"));
     this.opener.addEventListener("click", () => this.toggle(true));
     this.closer.addEventListener("click", () => this.toggle(false));
     this.veil.addEventListener("click", () => this.toggle(false));
@@ -119,7 +120,7 @@ export class Sidebar {
       const title = make("span", { class: "title", dir: "auto" });
       const live = make("span", { class: "hidden" });
       const link = make("a", { href: `/c/${listed.id}` }, make("span", { class: "dot", "aria-hidden": "true" }), title, live);
-      const button = iconButton("remove", "Delete", () => this.remove(row.listed));
+      const button = iconButton("remove", t("Delete"), () => this.remove(row.listed));
       row = { element: make("div", { class: "item" }, link, button), link, title, live, button, listed };
       this.rows.set(listed.id, row);
     }
@@ -128,9 +129,9 @@ export class Sidebar {
     const busy = this.store.busy(listed);
     const unread = this.store.unread.has(listed.id);
     write(row.title, name);
-    write(row.live, busy ? ", replying now" : unread ? ", new reply" : "");
+    write(row.live, busy ? t(", replying now") : unread ? t(", new reply") : "");
     if (row.link.title !== name) row.link.title = name;
-    row.button.setAttribute("aria-label", `Delete ${name}`);
+    row.button.setAttribute("aria-label", t("Delete {title}", { title: name }));
     row.element.classList.toggle("busy", busy);
     row.element.classList.toggle("unread", unread);
     if (listed.id === this.store.id) row.link.setAttribute("aria-current", "page");

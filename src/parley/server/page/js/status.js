@@ -1,13 +1,14 @@
 /** What goes on, in words: the banner for trouble with the connection, and the one live region. */
 import { find, make, show, write } from "./dom.js";
 import { ENDED, open } from "./fold.js";
+import { t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
 const QUIET = 700; // a break shorter than this is nobody's concern
 
 /** What a reader is told when a reply ends. @type {Record<string, string>} */
-const WORDS = { completed: "Reply finished", incomplete: "Reply finished, cut at its longest length", failed: "Reply failed", cancelled: "Reply stopped" };
+const WORDS = { completed: t("Reply finished"), incomplete: t("Reply finished, cut at its longest length"), failed: t("Reply failed"), cancelled: t("Reply stopped") };
 
 export class Status {
   /** @param {Store} store */
@@ -16,11 +17,11 @@ export class Status {
     this.banner = find("banner");
     this.live = find("status");
     this.text = make("span");
-    this.retry = make("button", { type: "button", onclick: () => store.socket.now() }, "Try now");
+    this.retry = make("button", { type: "button", onclick: () => store.socket.now() }, t("Try now"));
     this.dismiss = make("button", { type: "button", onclick: () => {
       store.alert = "";
       store.drawn();
-    } }, "Dismiss");
+    } }, t("Dismiss"));
     this.banner.append(this.text, this.retry, this.dismiss);
     this.replying = "";
   }
@@ -45,7 +46,7 @@ export class Status {
     if (!view) return;
     const active = open(view).find((turn) => turn.status === "in_progress");
     const before = view.turns.get(this.replying);
-    if (active && active.id !== this.replying) write(this.live, "Replying");
+    if (active && active.id !== this.replying) write(this.live, t("Replying"));
     else if (!active && before && ENDED.has(before.status)) write(this.live, WORDS[before.status]);
     this.replying = active?.id ?? "";
   }
@@ -53,8 +54,8 @@ export class Status {
 
 /** @param {import("./store.js").Connection} connection */
 function trouble({ state, reason }) {
-  if (!navigator.onLine) return "You are offline. What you write is kept and sent when you are back.";
-  if (state === "connecting") return "Connecting to the server…";
-  if (reason === "restart") return "The server restarts. Reconnecting…";
-  return "Connection lost. Reconnecting… Replies go on meanwhile.";
+  if (!navigator.onLine) return t("You are offline. What you write is kept and sent when you are back.");
+  if (state === "connecting") return t("Connecting to the server…");
+  if (reason === "restart") return t("The server restarts. Reconnecting…");
+  return t("Connection lost. Reconnecting… Replies go on meanwhile.");
 }

@@ -8,6 +8,7 @@
  */
 import { Refused, access, call, randomKey } from "./api.js";
 import { again, emptyView, fold, open, prepend, said } from "./fold.js";
+import { t } from "./i18n.js";
 import { below, follows } from "./tree.js";
 
 const PAGE = 50; // conversations and turns asked for at a time
@@ -81,7 +82,7 @@ export class Store {
   /** What a conversation is called. @param {any} listed */
   title(listed) {
     const view = this.views.get(listed.id);
-    return (view?.known ? view.about.title : listed.title) || "Untitled";
+    return (view?.known ? view.about.title : listed.title) || t("Untitled");
   }
 
   // Connection
@@ -104,8 +105,8 @@ export class Store {
 
   /** @param {string} reason @param {number} code  of the close frame */
   lost(reason, code) {
-    if (code === 1009 || code === 4413) this.unnamed("The message is too long.");
-    if (code === 4400) this.unnamed("The server did not understand this message.");
+    if (code === 1009 || code === 4413) this.unnamed(t("The message is too long."));
+    if (code === 4400) this.unnamed(t("The server did not understand this message."));
     const since = this.connection.state === "open" ? Date.now() : this.connection.since;
     this.connection = { state: this.connection.state === "connecting" ? "connecting" : "lost", reason, since };
     this.drawn();
@@ -297,7 +298,7 @@ export class Store {
   retry(turn, text) {
     const input = again(turn, text);
     if (!input) {
-      this.alert = "This message belongs to a program's function calls. Only that program can say it again.";
+      this.alert = t("This message belongs to a program's function calls. Only that program can say it again.");
       this.drawn();
       return;
     }
@@ -337,7 +338,7 @@ export class Store {
       this.views.set(id, known);
       this.follow(known);
     } else if (id && !id.startsWith("new-")) {
-      this.missing.set(id, "There is no such conversation.");
+      this.missing.set(id, t("There is no such conversation."));
     }
     this.drawn();
   }
@@ -364,7 +365,7 @@ export class Store {
     this.rest = this.rest.filter((listed) => listed.id !== id);
     this.views.delete(id);
     for (const item of this.outbox.of(id)) this.outbox.remove(item.key);
-    if (this.id === id) this.missing.set(id, "This conversation was deleted.");
+    if (this.id === id) this.missing.set(id, t("This conversation was deleted."));
     this.drawn();
   }
 
@@ -423,7 +424,7 @@ export class Store {
         more = answer.has_more;
       }
       this.rest = found;
-    }, "Not all conversations can be searched: the server is out of reach.");
+    }, t("Not all conversations can be searched: the server is out of reach."));
     this.completing = false;
     this.drawn();
   }
@@ -444,7 +445,7 @@ export class Store {
   }
 
   /** @param {() => Promise<any>} act @param {string} [unheard]  what to say when nobody answered */
-  async attempt(act, unheard = "The server is out of reach. Nothing was changed.") {
+  async attempt(act, unheard = t("The server is out of reach. Nothing was changed.")) {
     try {
       await act();
       return true;

@@ -1,6 +1,7 @@
 /** The messages of what is open: its path through the tree, and what is on its way. */
 import { arrange, copy, find, icon, make, show, write } from "./dom.js";
 import { open, withdrawn } from "./fold.js";
+import { t } from "./i18n.js";
 import { pictures } from "./pictures.js";
 import { Follower } from "./scroll.js";
 import { choose, path } from "./tree.js";
@@ -24,7 +25,7 @@ export class Thread {
     this.sending = new Map();
     this.waiting = find("waiting");
     this.waits = "";
-    this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier() }, "Show earlier messages");
+    this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier() }, t("Show earlier messages"));
     this.missing = make("p", { class: "missing" });
     this.element.addEventListener("click", (/** @type {Event} */ event) => {
       const button = /** @type {HTMLElement} */ (event.target).closest(".copy-code");
@@ -95,11 +96,11 @@ export class Thread {
     const known = this.sending.get(item.key);
     if (known?.dataset.spell === spell) return known;
     const element = make("div", { class: "turn sending", "data-spell": spell },
-      make("article", { class: "said", "aria-label": "You" }, make("div", { class: "pictures" }, ...pictures(item.body.input)),
+      make("article", { class: "said", "aria-label": t("You") }, make("div", { class: "pictures" }, ...pictures(item.body.input)),
         make("div", { class: "bubble", dir: "auto", hidden: !item.text }, item.text)));
     if (item.state === "refused") element.append(this.refusal(item));
-    else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), "Kept here, sent when the server is back"));
-    else element.append(make("article", { class: "reply", "aria-label": "Reply", "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
+    else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), t("Kept here, sent when the server is back")));
+    else element.append(make("article", { class: "reply", "aria-label": t("Reply"), "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
     this.sending.set(item.key, element);
     return element;
   }
@@ -115,9 +116,9 @@ export class Thread {
       this.edit(item.text);
     };
     return make("div", { class: "failure", role: "alert" }, icon("alert"),
-      make("div", {}, make("strong", {}, "Not sent."), make("p", {}, item.reason)),
-      make("button", { type: "button", onclick: change }, icon("edit"), "Edit"),
-      make("button", { type: "button", onclick: discard }, icon("remove"), "Discard"));
+      make("div", {}, make("strong", {}, t("Not sent.")), make("p", {}, item.reason)),
+      make("button", { type: "button", onclick: change }, icon("edit"), t("Edit")),
+      make("button", { type: "button", onclick: discard }, icon("remove"), t("Discard")));
   }
 
   /** Drop what is not shown any more. */
@@ -134,7 +135,7 @@ export class Thread {
     if (wanted === this.waits) return;
     this.waits = wanted;
     this.waiting.replaceChildren(...turns.map((turn) => {
-      const text = turn.input.map((part) => part.content || (part.images?.length ? "(an image)" : "")).join(" ");
+      const text = turn.input.map((part) => part.content || (part.images?.length ? t("(an image)") : "")).join(" ");
       const withdraw = () => {
         store.cancel(store.id, turn.id);
         this.rest();
@@ -144,12 +145,12 @@ export class Thread {
         this.edit(text);
       };
       const buttons = store.stopping.has(turn.id) ? [] : [
-        make("button", { type: "button", class: "icon", "aria-label": "Withdraw this message", title: "Withdraw", onclick: withdraw }, icon("close")),
+        make("button", { type: "button", class: "icon", "aria-label": t("Withdraw this message"), title: t("Withdraw"), onclick: withdraw }, icon("close")),
       ];
       // The composer takes a text; what a program showed or said with it would be lost there.
       const [part] = turn.input;
       if (buttons.length && turn.input.length === 1 && part.role === "user" && !part.images?.length) {
-        buttons.unshift(make("button", { type: "button", class: "icon", "aria-label": "Withdraw and edit", title: "Edit", onclick: change }, icon("edit")));
+        buttons.unshift(make("button", { type: "button", class: "icon", "aria-label": t("Withdraw and edit"), title: t("Edit"), onclick: change }, icon("edit")));
       }
       return make("li", {}, icon("wait"), make("span", { dir: "auto", title: text }, text), ...buttons);
     }));

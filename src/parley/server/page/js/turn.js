@@ -2,6 +2,7 @@
 import { copy, icon, iconButton, make, patch, show, write } from "./dom.js";
 import { Editor } from "./edit.js";
 import { ENDED, said, withdrawn } from "./fold.js";
+import { span, t } from "./i18n.js";
 import { Stream } from "./markdown.js";
 import { figures, measure } from "./measure.js";
 import { pictures } from "./pictures.js";
@@ -42,11 +43,11 @@ export class TurnBox {
     this.noted = "";
     this.text = make("div", { class: "bubble", dir: "auto" });
     this.branches = make("span", { class: "branches" });
-    this.editing = iconButton("edit", "Edit message", () => this.edit());
+    this.editing = iconButton("edit", t("Edit message"), () => this.edit());
     /** @type {Editor | null} */
     this.editor = null;
-    this.copying = this.copier(() => said(this.turn), "Copy message");
-    this.ask = make("article", { class: "said", "aria-label": "You" }, make("div", { class: "pictures" }, ...pictures(turn.input)),
+    this.copying = this.copier(() => said(this.turn), t("Copy message"));
+    this.ask = make("article", { class: "said", "aria-label": t("You") }, make("div", { class: "pictures" }, ...pictures(turn.input)),
       this.text, make("div", { class: "tools" }, this.branches, this.editing, this.copying));
     this.summary = make("summary");
     this.thoughts = new Prose(make("div", { class: "prose", dir: "auto" }));
@@ -57,11 +58,11 @@ export class TurnBox {
     this.failure = make("div", { class: "failure", hidden: true });
     this.meta = make("span", { class: "meta" });
     this.figures = make("dl", { class: "figures", hidden: true });
-    this.telling = iconButton("info", "Tokens and timings", () => this.tell(this.figures.hidden));
+    this.telling = iconButton("info", t("Tokens and timings"), () => this.tell(this.figures.hidden));
     this.telling.setAttribute("aria-expanded", "false");
-    this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, "Copy reply"),
-      iconButton("retry", "Ask again", () => this.actions.retry(this.turn)), this.telling, this.meta);
-    this.answer = make("article", { class: "reply", "aria-label": "Reply" },
+    this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, t("Copy reply")),
+      iconButton("retry", t("Ask again"), () => this.actions.retry(this.turn)), this.telling, this.meta);
+    this.answer = make("article", { class: "reply", "aria-label": t("Reply") },
       this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools, this.figures);
     this.element = make("div", { class: "turn", "data-turn": turn.id }, this.ask, this.answer);
   }
@@ -131,11 +132,11 @@ export class TurnBox {
       this.branches.replaceChildren();
       return;
     }
-    const back = iconButton("back", "Version before", () => step(at - 1));
-    const next = iconButton("next", "Version after", () => step(at + 1));
+    const back = iconButton("back", t("Version before"), () => step(at - 1));
+    const next = iconButton("next", t("Version after"), () => step(at + 1));
     back.disabled = at === 0;
     next.disabled = at === siblings.length - 1;
-    this.branches.replaceChildren(back, `${at + 1}/${siblings.length}`, next);
+    this.branches.replaceChildren(back, t("{at}/{all}", { at: at + 1, all: siblings.length }), next);
   }
 
   /** @param {boolean} ended */
@@ -144,7 +145,7 @@ export class TurnBox {
     show(this.reasoning, turn.reasoning);
     if (!turn.reasoning) return;
     const thinking = !ended && !turn.text;
-    write(this.summary, thinking ? "Thinking" : "Thoughts");
+    write(this.summary, thinking ? t("Thinking") : t("Thoughts"));
     this.reasoning.classList.toggle("live", thinking);
     this.thoughts.update(turn.reasoning, thinking);
   }
@@ -153,7 +154,7 @@ export class TurnBox {
   wait(ended, stopping) {
     const { turn } = this;
     show(this.pending, !ended && (!(turn.text || turn.reasoning) || turn.wait || stopping));
-    write(this.pending.lastChild, stopping ? "Stopping" : waiting(turn));
+    write(this.pending.lastChild, stopping ? t("Stopping") : waiting(turn));
   }
 
   /** @param {boolean} ended */
@@ -161,9 +162,9 @@ export class TurnBox {
     const { turn } = this;
     /** @type {[string, string][]} */
     const notes = [];
-    if (turn.notes.some((note) => note.kind === "takeover")) notes.push(["retry", ended ? "Continued after a crash" : "The worker was lost. Another goes on."]);
-    if (ended && turn.status === "cancelled" && !withdrawn(turn)) notes.push(["stop", "Stopped"]);
-    if (turn.status === "incomplete") notes.push(["alert", "The reply reached its longest length."]);
+    if (turn.notes.some((note) => note.kind === "takeover")) notes.push(["retry", ended ? t("Continued after a crash") : t("The worker was lost. Another goes on.")]);
+    if (ended && turn.status === "cancelled" && !withdrawn(turn)) notes.push(["stop", t("Stopped")]);
+    if (turn.status === "incomplete") notes.push(["alert", t("The reply reached its longest length.")]);
     show(this.notes, notes.length);
     const wanted = notes.map(([, text]) => text).join("\n");
     if (this.noted === wanted) return;
@@ -176,12 +177,12 @@ export class TurnBox {
     const failed = turn.status === "failed";
     show(this.failure, failed);
     if (!failed || this.failure.childElementCount) return;
-    const reason = turn.error?.message || "The model did not answer.";
+    const reason = turn.error?.message || t("The model did not answer.");
     this.failure.setAttribute("role", "alert");
     this.failure.append(icon("alert"),
-      make("div", {}, make("strong", {}, turn.text ? "The reply broke off." : "No reply."), make("p", {}, reason),
+      make("div", {}, make("strong", {}, turn.text ? t("The reply broke off.") : t("No reply.")), make("p", {}, reason),
         turn.error?.code ? make("code", {}, turn.error.code) : ""),
-      make("button", { type: "button", onclick: () => this.actions.retry(this.turn) }, icon("retry"), "Try again"));
+      make("button", { type: "button", onclick: () => this.actions.retry(this.turn) }, icon("retry"), t("Try again")));
   }
 }
 
@@ -190,6 +191,8 @@ function waiting(turn) {
   const { wait } = turn;
   if (!wait) return "";
   const seconds = Math.max(1, Math.round(wait.seconds ?? 0));
-  if (wait.kind === "waiting") return "Waiting for a worker";
-  return `The model asked to wait about ${seconds} s${wait.reason ? ` (${wait.reason.replaceAll("_", " ")})` : ""}. It will be asked again.`;
+  if (wait.kind === "waiting") return t("Waiting for a worker");
+  return wait.reason
+    ? t("The model asked to wait about {time} ({reason}). It will be asked again.", { time: span(seconds), reason: wait.reason.replaceAll("_", " ") })
+    : t("The model asked to wait about {time}. It will be asked again.", { time: span(seconds) });
 }
