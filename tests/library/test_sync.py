@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from parley import AsyncChat, AsyncClient, AsyncReply, Chat, Client, Closed, InvalidRequest, ModelError, NotFound, Reply
+from parley import (
+    AsyncChat,
+    AsyncClient,
+    AsyncReply,
+    Chat,
+    Client,
+    Closed,
+    Conflict,
+    InvalidRequest,
+    ModelError,
+    NotFound,
+    Reply,
+)
 from tests.redis_servers import free_port
 from tests.system.deployment import Deployment, deployment, environment, until, upstream, workplace
 
@@ -130,9 +142,16 @@ def test_errors_say_what_to_do(client: Client) -> None:
     assert failed.error is not None
     with pytest.raises(ModelError):
         list(failed)
+    chat.say("one", key="order")
+    with pytest.raises(Conflict, match="Give each message a key of its own"):
+        chat.say("another", key="order")
+    with pytest.raises(NotFound, match=r"models\(\) lists what there is"):
+        chat.say("x", assistant="nobody")
     chat.delete()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="was deleted"):
         chat.say("gone")
+    with pytest.raises(NotFound, match=r"conversations\(\) lists what there is"):
+        client.get("conv_" + 34 * "0")
 
 
 def test_a_server_that_is_killed_in_mid_reply_costs_nothing(client: Client, parley: Deployment) -> None:

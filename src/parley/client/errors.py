@@ -93,6 +93,15 @@ ADVICE: dict[type[Error], str] = {
     Unreachable: "Try again in a moment.",
     ServerFault: "The server's log knows more.",
 }
+# By code, where the type says too little.
+ADVICE_BY_CODE = {
+    "conversation_not_found": "It was deleted, has expired or is not yours: conversations() lists what there is.",
+    "turn_not_found": "history() lists the conversation's turns.",
+    "model_not_found": "models() lists what there is.",
+    "assistant_not_found": "models() lists what there is.",
+    "idempotency_key_reused": "Give each message a key of its own.",
+    "reply_in_progress": 'Wait for it or cancel it, or say this with policy="enqueue".',
+}
 
 
 def error_of(
@@ -100,7 +109,7 @@ def error_of(
 ) -> Error:
     """The error that an envelope stands for, with what to do about it."""
     error = TYPES.get(kind, ServerFault)
-    advice = ADVICE.get(error)
+    advice = ADVICE_BY_CODE.get(code) or ADVICE.get(error)
     said = message.strip() or code or "The server gave no reason."
     return error(f"{said} {advice}" if advice else said, code=code or None, param=param, retry_after=retry_after)
 
