@@ -127,6 +127,8 @@ async def _looked_at(b: Bench, conversation: str) -> None:
     assert await c.turn(conversation, turn.id)
     assert await c.read(conversation, snapshot.cursor) == []
     await c.change(conversation, About(title="new"))
+    await c.share(conversation, "0f")
+    assert await c.shared(conversation) == "0f"
     await c.path(conversation, snapshot.head, turns=9)
     noted = ids.turn_id(conversation, "noted")
     assert await c.write_down(conversation, noted, Request((Message("user", "by the way"),)), Private())

@@ -35,6 +35,7 @@ events = st.one_of(
         st.none() | st.builds(TurnError, texts, texts), st.none() | st.builds(Usage, size, size), texts,
     ),
     st.builds(event.Changed, st.dictionaries(texts, texts)),
+    st.builds(event.Shared, texts),
     st.builds(event.Deleted),
 )  # fmt: skip
 

@@ -45,6 +45,7 @@ def configuration(settings: Settings, models: tuple[ModelSettings, ...]) -> Conf
         access_key=settings.access_key,
         origins=settings.origins,
         hosts=settings.hosts,
+        root_path=settings.root_path,
         limits=settings.limits,
         lifetimes=settings.lifetimes,
         models=tuple(Choice(model.name) for model in models),

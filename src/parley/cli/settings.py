@@ -31,6 +31,7 @@ from parley.core.limits import Lifetimes, Limits, Timing
 from parley.models.secret import Secret
 from parley.models.settings import ModelSettings
 from parley.server import passwords
+from parley.server.root_path import FORWARDED, ROOT
 from parley.store import address
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -68,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256  # turns a worker runs at once
     origins: tuple[str, ...] = ()  # more origins whose pages may speak to us (https://chat.example)
     hosts: tuple[str, ...] = ()  # more names we answer to, besides localhost and IP addresses; *: any
+    root_path: str = ""  # the path a proxy serves us below (/chat); x-forwarded-prefix: what that header of it says
     model_url: str = ""  # an OpenAI-compatible server; none: one is searched for
     model: str = ""  # which of its models (the first), or a function of yours: module:function
     model_key: Secret = Secret()  # what that server wants to be shown
@@ -248,6 +250,8 @@ def _check(settings: Settings) -> None:
     if not settings.loopback and not settings.access_key:
         advice = "set an access key (PARLEY_ACCESS_KEY), or bind 127.0.0.1"
         raise refuse("host", f"{settings.host} can be reached by others: {advice}")
+    if settings.root_path and settings.root_path != FORWARDED and not ROOT.fullmatch(settings.root_path):
+        raise refuse("root_path", f"it must be a path like /chat, without a slash at its end, or {FORWARDED}")
     for user, password in settings.users.items():
         if not passwords.is_user(user):
             raise refuse("users", f"{user[:100]!r} cannot be a user's name: no spaces, no colon, not {passwords.GUEST}")

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct, field
 
 from parley.client.errors import ServerFault
+from parley.core.about import Retention
 from parley.core.message import Message
 from parley.core.turn import TERMINAL_STATUSES, Request, Status, TurnError, Usage
 
@@ -16,7 +17,7 @@ Said = str | list[dict[str, str]] | list[Message]
 
 
 class Conversation(Struct, frozen=True):
-    """A conversation, without its turns."""
+    """A conversation, without its turns. `shared` is what is kept of the link it is shared by, empty: it is not."""
 
     id: str
     created_at: int = 0
@@ -26,6 +27,8 @@ class Conversation(Struct, frozen=True):
     assistant: str = ""
     model: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    retention: Retention = ""
+    shared: str = ""
     turns: int = 0
     head: str = ""
     status: str = "idle"

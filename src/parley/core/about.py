@@ -1,6 +1,6 @@
 """What a conversation says of itself: title, and how it is to be answered."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -8,6 +8,9 @@ from msgspec import Struct, field
 from parley.core.message import Parameters
 
 TITLE_CHARS = 60
+
+# How long it is to be kept: as long as any, briefly and on no list, or until it is let go.
+Retention = Literal["", "temporary", "pinned"]
 
 
 class About(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -17,6 +20,7 @@ class About(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     assistant: str = ""
     model: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    retention: Retention = ""
     instructions: str = ""
     parameters: Parameters = field(default_factory=Parameters)
 
@@ -27,6 +31,7 @@ class About(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
             "assistant": self.assistant,
             "model": self.model,
             "metadata": self.metadata,
+            "retention": self.retention,
         }
 
     def changed(self, **fields: Any) -> "About":

@@ -75,11 +75,17 @@ class Changed(Struct, frozen=True, tag="changed"):
     about: dict[str, Any]
 
 
+class Shared(Struct, frozen=True, tag="shared"):
+    """The conversation may be read by whoever shows the link of which this is kept; empty: by no link any more."""
+
+    link: str
+
+
 class Deleted(Struct, frozen=True, tag="deleted"):
     """The conversation is gone."""
 
 
-Event = Queued | Started | Delayed | TakenOver | Delta | Rewound | Ended | Changed | Deleted
+Event = Queued | Started | Delayed | TakenOver | Delta | Rewound | Ended | Changed | Shared | Deleted
 
 
 class Entry(Struct, frozen=True):

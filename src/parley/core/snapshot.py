@@ -19,7 +19,7 @@ class Snapshot(Struct, frozen=True):
     """A conversation as it stands at `cursor`.
 
     `turns` are the newest ones asked for, in the order they were accepted; `first` is the index of the first of
-    them among all `total`. Times are unix milliseconds.
+    them among all `total`. Times are unix milliseconds. `link` is what is kept of the link it is shared by, if it is.
     """
 
     conversation: str
@@ -34,3 +34,4 @@ class Snapshot(Struct, frozen=True):
     turns: tuple[Turn, ...]
     running: Partial | None
     waiting: tuple[str, ...]
+    link: str = ""

@@ -41,6 +41,7 @@ class View:
         self.cursor = START
         self.turns: dict[str, TurnView] = {}
         self.about: dict[str, object] = {}
+        self.link = ""
         self.deleted = False
         self.takeovers = 0
 
@@ -48,6 +49,7 @@ class View:
         """Replace everything by a snapshot."""
         self.cursor = snapshot.cursor
         self.about = snapshot.about.public()
+        self.link = snapshot.link
         self.turns = {}
         for turn in snapshot.turns:
             shown = TurnView(turn.parent, turn.request, turn.status)
@@ -99,6 +101,8 @@ class View:
                 shown.status = status
             case event.Changed(about):
                 self.about = about
+            case event.Shared(link):
+                self.link = link
             case event.Deleted():
                 self.deleted = True
 

@@ -159,6 +159,18 @@ class Api:
         """GET /api/conversations/{id}/queue"""
         return answer({"object": "list", "data": await self._service.queue(who, request.path_params["id"])})
 
+    async def share(self, request: Request, who: Principal) -> Response:
+        """POST /api/conversations/{id}/share"""
+        await self._body(request, Empty, optional=True)
+        token = await self._parts.sharing.share(who, request.path_params["id"])
+        root = request.scope.get("root_path", "")
+        return answer({"object": "share", "token": token, "path": f"{root}/s/{token}"}, 201)
+
+    async def unshare(self, request: Request, who: Principal) -> Response:
+        """DELETE /api/conversations/{id}/share"""
+        await self._parts.sharing.revoke(who, request.path_params["id"])
+        return Response(status_code=204)
+
     async def fork(self, request: Request, who: Principal) -> Response:
         """POST /api/conversations/{id}/fork"""
         conversation = await self._own(request, who)
@@ -209,6 +221,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
         turn + "/cancel": {"POST": api.cancel},
         one + "/queue": {"GET": api.queue},
         one + "/fork": {"POST": api.fork},
+        one + "/share": {"POST": api.share, "DELETE": api.unshare},
         one + "/events": {"GET": api.events},
         "/api/models": {"GET": api.models},
         "/api/sessions": {"POST": api.open_session},

@@ -15,6 +15,7 @@ from parley.server import (
     api,
     durable_streams,
     health,
+    links,
     mcp,
     ollama,
     openai,
@@ -34,6 +35,7 @@ from parley.store.cancelling import cancel
 GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
     health.routes,
     api.routes,
+    links.routes,
     socket.routes,
     openai.routes,
     uimessage.routes,
@@ -61,7 +63,7 @@ class App:
             lifespan=self.lifespan,
         )
         starlette.router.redirect_slashes = False
-        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts)
+        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts, config.root_path)
 
     def drain(self) -> bool:
         """Say goodbye to every open connection, if there is any; new ones are refused."""

@@ -25,6 +25,7 @@ class Config(Struct, frozen=True, kw_only=True):
         access_key: whoever shows it is the owner; empty: everyone who reaches a loopback address is.
         origins: more origins (``https://chat.example``) whose pages may speak to us, besides our own.
         hosts: more names we answer to, besides localhost, IP addresses, and those of `origins`; ``*``: any.
+        root_path: the path that a proxy serves us below (``/chat``); ``x-forwarded-prefix``: what that header says.
         models, assistants: what there is to choose from; no models: whatever is asked for is passed on.
         default: the model that answers when none is named.
         users: who may log in as in the first seed: a name and the hash of a password (server.passwords) each.
@@ -38,6 +39,7 @@ class Config(Struct, frozen=True, kw_only=True):
     access_key: Secret = Secret()
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    root_path: str = ""
     limits: Limits = Limits()
     lifetimes: Lifetimes = Lifetimes()
     models: tuple[Choice, ...] = ()

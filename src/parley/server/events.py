@@ -19,6 +19,7 @@ from parley.server.hub import Hub
 from parley.server.outbox import DONE, UNAUTHENTICATED, Frame, Outbox, frame
 from parley.server.protocols import ABORT
 from parley.server.service import Service, check_cursor
+from parley.server.sharing import UNLISTED, Link
 from parley.store.cancelling import cancel
 from parley.store.conversations import Conversations
 from parley.wire import frames
@@ -72,6 +73,17 @@ class Streams:
         except BaseException:
             self._hub.disconnect(outbox)
             raise
+
+    async def read(self, link: Link) -> Response:
+        """GET /api/shared/{token}/events: everything from a snapshot on, for who has a link."""
+        outbox = self._hub.admit(link.reader, link.outbox)
+        try:
+            follower = await self._hub.follow(link.conversation, outbox, after=None)
+        except BaseException:
+            self._hub.disconnect(outbox)
+            raise
+        headers = [(name.encode(), value.encode()) for name, value in UNLISTED.items()]
+        return EventStream(outbox, until_deleted, lambda: self._leave(follower), headers)
 
     async def say(self, who: Principal, conversation: str, body: Say, key: str | None) -> Response:
         """POST …/turns: the receipt and the frames of that turn up to its end."""

@@ -39,7 +39,7 @@ class Follower:
 
     __slots__ = (
         *("_begun", "_heard", "_more", "_read", "_snapshot", "_task"),
-        *("behind", "conversation", "cursor", "outbox", "over", "turns"),
+        *("behind", "conversation", "cursor", "outbox", "over", "present", "told", "turns"),
     )
 
     def __init__(
@@ -56,6 +56,8 @@ class Follower:
         self.cursor = ""
         self.behind = True
         self.over = False  # left, or the conversation is gone: nothing more is sent
+        self.present = False  # somebody looks at it, and is told how many do
+        self.told = 0  # the number told last
         self._begun = False
         self._heard: list[tuple[Entry, Frame]] = []  # while behind
         self._more = False  # the log is to be read once more

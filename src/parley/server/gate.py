@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.core.errors import Forbidden, InvalidRequest, Misdirected, ParleyError
 from parley.server.errors import INTERNAL_ERROR, respond
+from parley.server.root_path import FORWARDED, ROOT
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,12 @@ class Gate:
     Args:
         origins: more origins whose pages may speak to us, besides the one a request is addressed to.
         hosts: more names that requests may be addressed to, besides localhost and IP addresses; ``*``: any.
+        root: the path a proxy serves us below; `FORWARDED`: what the proxy says it is.
     """
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str], hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Iterable[str], hosts: Iterable[str], root: str = "") -> None:
         self._app = app
+        self._root = root
         self._origins = frozenset(origins)
         named = (urlsplit(origin).hostname or "" for origin in self._origins)
         self._ours: set[str] = set()
@@ -62,6 +65,8 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if self._root:
+            scope["root_path"] = scope.get("root_path", "") + self._prefix(scope)
         scope[RAW_SEND] = send
         request_id = secrets.token_hex(8)
         started = False
@@ -96,6 +101,13 @@ class Gate:
                 await send({"type": "websocket.close", "code": 1011, "reason": "our fault"})
             else:
                 raise
+
+    def _prefix(self, scope: Scope) -> str:
+        """The path we are served below. Starlette takes it off the request's path, if the proxy did not."""
+        if self._root != FORWARDED:
+            return self._root
+        given = Headers(scope=scope).get(FORWARDED, "").rstrip("/")
+        return given if ROOT.fullmatch(given) else ""
 
     def _check(self, headers: Headers, scope: Scope) -> None:
         """Refuse what is not addressed to us, or comes from a stranger's page.

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from parley.core.errors import ParleyError, TooMany, Unavailable
 from parley.core.event import Entry
@@ -116,8 +116,11 @@ class Hub:
 
     # Connections.
 
-    def admit(self, who: Principal) -> Outbox:
+    def admit(self, who: Principal, make: Callable[[int], Outbox] = Outbox) -> Outbox:
         """Take a connection in; whoever gets the outbox gives it back with `disconnect`.
+
+        Args:
+            make: makes an outbox in which so many bytes may wait.
 
         Raises:
             Unavailable, TooMany: there are as many as may be.
@@ -126,7 +129,7 @@ class Hub:
             raise Unavailable("restarting", "The server is about to restart.", retry_after=1)
         if len(self._outboxes) >= self._config.connections:
             raise Unavailable("overloaded", "The server has as many connections as it takes.", retry_after=5)
-        outbox = Outbox(self._config.limits.client_queue_bytes)
+        outbox = make(self._config.limits.client_queue_bytes)
         self.assign(outbox, who)
         self._outboxes.add(outbox)
         return outbox
@@ -240,6 +243,7 @@ class Hub:
             feed.deserted = 0 if feed.followers else feed.deserted + 1
             if feed.line.tick(quiet):
                 self._say_waiting(feed)
+            say_present(feed)
         if self._chores is None or self._chores.done():
             self._chores = asyncio.create_task(self._do_chores())
 
@@ -273,3 +277,14 @@ class Hub:
                 with contextlib.suppress(ParleyError):
                     if await self._sessions.find(token) is None:
                         self.expel(token)
+
+
+def say_present(feed: Feed) -> None:
+    """Tell those who look at a conversation how many do, here, when that has changed."""
+    present = [follower for follower in feed.followers if follower.present]
+    told: Frame | None = None
+    for follower in present:
+        if follower.told != len(present):
+            told = told or frame("presence", conversation=feed.conversation, watching=len(present))
+            follower.told = len(present)
+            follower.outbox.put(told)

@@ -2,9 +2,12 @@
 
 import gzip
 import hashlib
+import logging
 import mimetypes
+import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
+from html import escape
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -12,8 +15,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from parley.core.errors import NotFound, Unavailable
 from parley.server.auth import cookie_name
 from parley.server.parts import Parts
+from parley.server.sharing import UNLISTED
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "page"
 # By name, as the tables of operating systems differ.
@@ -29,6 +36,8 @@ TYPES = {
     ".woff2": "font/woff2",
 }
 COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".webmanifest")
+# Paths below which the page was asked for and is kept ready: there is one, or a few.
+REMEMBERED = 8
 # As long as a session can live.
 COOKIE_SECONDS = 7 * 86_400
 # What Ollama says here, and its clients look for.
@@ -38,8 +47,8 @@ RUNNING = "Ollama is running"
 class Asset:
     """A file of the page."""
 
-    def __init__(self, path: Path) -> None:
-        self.data = path.read_bytes()
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
+        self.data = path.read_bytes() if data is None else data
         self.type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         self.etag = f'"{hashlib.sha256(self.data).hexdigest()[:24]}"'
         self._compressible = path.suffix in COMPRESSED and len(self.data) > 500
@@ -49,15 +58,15 @@ class Asset:
         """The same, smaller."""
         return gzip.compress(self.data, 9, mtime=0) if self._compressible else None
 
-    def respond(self, request: Request) -> Response:
+    def respond(self, request: Request, status: int = 200) -> Response:
         """Send it, or say that the client's copy is good."""
         headers = {"etag": self.etag, "cache-control": "no-cache", "vary": "accept-encoding"}
         seen = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if self.etag in seen:
+        if self.etag in seen and status == 200:
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", "") and self.compressed is not None:
-            return Response(self.compressed, 200, {**headers, "content-encoding": "gzip"}, self.type)
-        return Response(self.data, 200, headers, self.type)
+            return Response(self.compressed, status, {**headers, "content-encoding": "gzip"}, self.type)
+        return Response(self.data, status, headers, self.type)
 
 
 def assets(folder: Path) -> Iterator[tuple[str, Asset]]:
@@ -65,6 +74,11 @@ def assets(folder: Path) -> Iterator[tuple[str, Asset]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path.relative_to(folder).as_posix(), Asset(path)
+
+
+def rooted(html: bytes, root: str) -> bytes:
+    """The page's HTML below a path: every address in it that begins with a slash is below that path."""
+    return re.sub(rb'(?<=[ \n])(href|src)="/', lambda found: b'%s="%s/' % (found[1], escape(root).encode()), html)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:
@@ -82,16 +96,22 @@ def routes(parts: Parts) -> list[BaseRoute]:
         token = request.query_params.get("token")
         if token is not None:
             return await sign_in(request, token)
-        return found["index.html"].respond(request)
+        return page_below(request.scope.get("root_path", "")).respond(request)
+
+    @lru_cache(maxsize=REMEMBERED)
+    def page_below(root: str) -> Asset:
+        """The page as it is served below a path: its own addresses are absolute, as it is served at several."""
+        return Asset(FOLDER / "index.html", rooted(found["index.html"].data, root)) if root else found["index.html"]
 
     async def sign_in(request: Request, token: str) -> Response:
         """A link that carries a token: the browser keeps it in a cookie, and it leaves the address."""
         value = await parts.auth.cookie_for(token)
         host = request.headers.get("host", "")
         secure = request.url.scheme == "https" or f"https://{host}" in parts.config.origins
-        response = Response(status_code=303, headers={"location": "/"})
+        home = request.scope.get("root_path", "") + "/"
+        response = Response(status_code=303, headers={"location": home})
         response.set_cookie(
-            cookie_name(host), value, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure
+            cookie_name(host), value, max_age=COOKIE_SECONDS, path=home, httponly=True, samesite="lax", secure=secure
         )
         return response
 
@@ -101,6 +121,25 @@ def routes(parts: Parts) -> list[BaseRoute]:
             raise HTTPException(404)
         return asset.respond(request)
 
+    async def shared(request: Request) -> Response:
+        """The page of a link. It looks for itself where the link leads; other programs are told by the status."""
+        status = 200
+        try:
+            await parts.sharing.find(request.path_params["token"])
+        except NotFound:
+            status = 404
+        except Unavailable:
+            log.info("a link was not looked up, as the store is out of reach")  # the page comes back to it
+        response = page_below(request.scope.get("root_path", "")).respond(request, status)
+        response.headers.update(UNLISTED)
+        return response
+
     # A conversation's address, and the link that the seed's pages know a session by: the page reads what is behind.
-    table = {"/": root, "/c/{id}": index, "/chat/{token}": index, "/static/{path:path}": static}
+    table = {
+        "/": root,
+        "/c/{id}": index,
+        "/chat/{token}": index,
+        "/s/{token}": shared,
+        "/static/{path:path}": static,
+    }
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]

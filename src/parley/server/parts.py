@@ -5,6 +5,7 @@ from parley.server.config import Config, Store
 from parley.server.events import Streams
 from parley.server.hub import Hub
 from parley.server.service import Service
+from parley.server.sharing import Sharing
 
 
 class Parts:
@@ -16,4 +17,5 @@ class Parts:
         self.auth = Auth(config.access_key, store.sessions)
         self.hub = Hub(config, store)
         self.service = Service(config, store)
+        self.sharing = Sharing(self.service)
         self.streams = Streams(self.hub, self.service)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 REMEMBERED = 20_000
 # What is left to be done in the background at most; beyond it, the request waits.
 MOST_CHORES = 1_000
+# How long those live that are kept briefly, or until they are let go, after they were last used; seconds.
+TEMPORARY, PINNED = 3_600, 366 * 86_400
 
 
 class Known(msgspec.Struct):
@@ -45,6 +47,7 @@ class Known(msgspec.Struct):
 
 class Service:
     """The commands of one deployment, for principals."""
+    listed: bool | None = None  # a temporary one is on no list; None: not known here
 
     def __init__(self, config: Config, store: Store) -> None:
         self.config = config
@@ -93,13 +96,16 @@ class Service:
     async def create(self, who: Principal, body: Create, key: str | None) -> tuple[Snapshot, bool]:
         """Begin a conversation. Tells also whether it is new: the same key is the same conversation."""
         seed = hashlib.sha256(f"{who.owner}\n{key}".encode()).digest()[:16] if key else secrets.token_bytes(16)
-        return await self._begin(who, seed, self._described(About(), body), ttl=body.ttl)
+        about = self._described(About(), body)
+        return await self._begin(who, seed, about, ttl=body.ttl or self._life(about))
 
     async def _begin(self, who: Principal, seed: bytes, about: About, *, ttl: int = 0) -> tuple[Snapshot, bool]:
         conversation = ids.conversation_id(seed, self._shards)
         new = await self.conversations.create(conversation, who.owner, about, ttl=ttl)
-        self._remember(conversation, Known(who.owner, titled=bool(about.title)))
-        await self.conversations.note(who.owner, conversation)
+        listed = about.retention != "temporary"
+        self._remember(conversation, Known(who.owner, bool(about.title), listed))
+        if listed:
+            await self.conversations.note(who.owner, conversation, ttl=ttl)
         return await self.conversations.snapshot(conversation, turns=0), new
 
     async def begin(self, who: Principal, seed: bytes, *, ttl: int = 0) -> str:
@@ -122,7 +128,11 @@ class Service:
         snapshot = await self.conversations.snapshot(conversation, turns=0)
         about = self._described(snapshot.about, body)
         if about != snapshot.about:
-            await self.conversations.change(conversation, about)
+            moved = about.retention != snapshot.about.retention
+            ttl = (self._life(about) or self.config.lifetimes.conversation) if moved else 0
+            await self.conversations.change(conversation, about, ttl=ttl)
+            if moved:
+                await self._list(who, conversation, about.retention != "temporary", ttl)
         return await self.conversations.snapshot(conversation, turns=0)
 
     async def delete(self, who: Principal, conversation: str) -> None:
@@ -130,6 +140,22 @@ class Service:
         await self.require(who, conversation)
         if not await self.conversations.delete(conversation):
             raise unknown_conversation()
+    def _life(self, about: About) -> int:
+        """The sliding life of a conversation in seconds; 0: the deployment's."""
+        usual = self.config.lifetimes.conversation
+        lives = {"temporary": min(TEMPORARY, usual), "pinned": max(PINNED, usual)}
+        return lives.get(about.retention, 0)
+
+    async def _list(self, who: Principal, conversation: str, listed: bool, ttl: int) -> None:
+        """Put a conversation on its owner's list, or take it off."""
+        known = self._known.get(conversation)
+        if known is not None:
+            known.listed = listed
+        if listed:
+            await self.conversations.note(who.owner, conversation, ttl=ttl)
+        else:
+            await self.conversations.forget(who.owner, conversation)
+
         await self.conversations.forget(who.owner, conversation)
 
     async def fork(self, who: Principal, conversation: str, turn: str, key: str | None) -> tuple[Snapshot, bool]:
@@ -173,7 +199,7 @@ class Service:
     def _described(self, about: About, body: Describe) -> About:
         given: dict[str, Any] = {
             name: value
-            for name in ("title", "assistant", "model", "instructions", "metadata")
+            for name in ("title", "assistant", "model", "instructions", "metadata", "retention")
             if (value := getattr(body, name)) is not UNSET
         }
         if body.parameters is not UNSET:
@@ -275,7 +301,7 @@ class Service:
         """Put the conversation on top of its owner's list, and give it a title."""
         known = self._known.get(conversation)
         try:
-            await self.conversations.note(who.owner, conversation)
+            about = await self._list_again(who, conversation, known)
             if known is None or known.titled:
                 return
             known.titled = True
@@ -334,6 +360,20 @@ class Service:
         session = await self._sessions.open(token, name)
         return {
             "token": token,
+    async def _list_again(self, who: Principal, conversation: str, known: Known | None) -> About:
+        """Put a conversation on top of its owner's list, unless it is temporary."""
+        about = About()
+        if known is None or known.listed is None or not known.titled:
+            about = (await self.conversations.snapshot(conversation, turns=0)).about
+            listed = about.retention != "temporary"
+            if known is not None:
+                known.listed = listed
+        else:
+            listed = known.listed
+        if listed:
+            await self.conversations.note(who.owner, conversation)
+        return about
+
             "name": session.name,
             "started_at": int(session.started_at * 1000),
             "expires_in": min(self.config.lifetimes.session_idle, self.config.lifetimes.session_cap),

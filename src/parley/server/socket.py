@@ -199,7 +199,7 @@ class Socket:
 
     async def _follow(self, who: Principal, command: FollowFrame) -> None:
         conversation = command.conversation
-        await self._service.require(who, conversation)
+        await self._require(who, conversation)
         after = check_cursor(command.after)
         before = self._followers.pop(conversation, None)
         if before is not None:
@@ -210,6 +210,15 @@ class Socket:
         self._followers[conversation] = await self._hub.follow(
             conversation, self._outbox, after=after, turns=command.turns, opening=opening, name=command.id
         )
+        self._followers[conversation].present = command.presence
+
+    async def _require(self, who: Principal, conversation: str) -> None:
+        """Make sure that a conversation may be read here.
+
+        Raises:
+            NotFound.
+        """
+        await self._service.require(who, conversation)
 
     def _answer(self, kind: str, **fields: Any) -> None:
         self._outbox.put(frame(kind, **fields))

@@ -171,13 +171,13 @@ class Conversations:
             raise NotFound("turn_not_found", "No such turn.")
         return reply[0] == b"OK", reply[1].decode()
 
-    async def change(self, conversation: str, about: About) -> str:
+    async def change(self, conversation: str, about: About, *, ttl: int = 0) -> str:
         """Describe a conversation anew. Replies the cursor of the event that says so.
 
         Raises:
             NotFound, Gone: no such conversation.
         """
-        reply = await self._run("change", conversation, _encode(about), _encode(about.public()))
+        reply = await self._run("change", conversation, _encode(about), _encode(about.public()), ttl)
         if reply[0] != b"OK":
             raise _refusal(reply[0])
         await self._barrier()
@@ -196,6 +196,9 @@ class Conversations:
         except TRANSIENT as error:
             raise _unreachable() from error
         return found.decode() if found else None
+        Args:
+            ttl: its sliding life in seconds from now on; 0: as it is.
+
 
     async def snapshot(self, conversation: str, *, turns: int = 50, before: int = -1) -> Snapshot:
         """A consistent look, with at most so many turns, before that index.
@@ -205,6 +208,29 @@ class Conversations:
         Raises:
             NotFound, Gone: no such conversation.
         """
+    async def share(self, conversation: str, link: str) -> str:
+        """Let whoever shows a link read a conversation, in place of the link before it; empty: nobody.
+
+        Args:
+            link: what is kept of it, hexadecimal.
+
+        Raises:
+            NotFound, Gone: no such conversation.
+        """
+        reply = await self._run("share", conversation, link)
+        if reply[0] != b"OK":
+            raise _refusal(reply[0])
+        await self._barrier()
+        return str(reply[1].decode())
+
+    async def shared(self, conversation: str) -> str:
+        """What is kept of the link a conversation is shared by; empty: it is not, or is not at all."""
+        try:
+            found: Any = await self._ask("HGET", self._keys.conversation(conversation)[0], "share")
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        return found.decode() if found else ""
+
         reply = await self._run("snapshot", conversation, turns, before)
         if reply[0] != b"OK":
             raise _refusal(reply[0])
@@ -271,9 +297,9 @@ class Conversations:
 
     # The index of an owner's conversations. It only helps to find them: what is not in Redis any more is skipped.
 
-    async def note(self, owner: str, conversation: str, *, keep: int = 10_000) -> None:
-        """Put a conversation on top of its owner's list."""
-        life = max(self._lifetimes.conversation, self._lifetimes.session_cap) * 1000
+    async def note(self, owner: str, conversation: str, *, keep: int = 10_000, ttl: int = 0) -> None:
+        """Put a conversation on top of its owner's list, which lives as long as what is on it."""
+        life = max(self._lifetimes.conversation, self._lifetimes.session_cap, ttl) * 1000
         await self._scripts.run("index", [self._keys.index(owner)], (conversation, "add", life, keep))
 
     async def forget(self, owner: str, conversation: str) -> None:
@@ -300,7 +326,7 @@ class Conversations:
 
 
 def _snapshot(conversation: str, reply: list[Any]) -> Snapshot:
-    (_, last, owner, born, left, about, _, head, total, first, running, gen, body, pieces, found, waiting) = reply
+    (_, last, owner, born, left, about, _, head, total, first, running, gen, body, pieces, found, waiting, link) = reply
     turns = tuple(
         record.decode_turn(found[at], found[at + 1], found[at + 2], running) for at in range(0, len(found), 3)
     )
@@ -339,6 +365,7 @@ def _refusal(answer: bytes) -> Exception:
             return Conflict("idempotency_key_reused", "This idempotency key was used for another message.")
         case b"REJECT":
             return Conflict("reply_in_progress", "A reply is in progress.")
+        link=link.decode(),
         case b"CROWDED":
             message = "More is being answered than can be: come back in a moment. Nothing was accepted."
             return Unavailable("overloaded", message, retry_after=2)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from parley.core.about import Retention
 from parley.core.message import Parameters
 
 Policy = Literal["enqueue", "reject", "interrupt"]
@@ -75,6 +76,7 @@ class Describe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     instructions: Instructions | UnsetType = UNSET
     parameters: Asked | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    retention: Retention | UnsetType = UNSET
 
 
 class Create(Describe, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -122,12 +124,13 @@ class AuthFrame(Struct, frozen=True, forbid_unknown_fields=True, tag="auth", tag
 
 
 class FollowFrame(Struct, frozen=True, forbid_unknown_fields=True, tag="follow", tag_field="type", kw_only=True):
-    """Begin to follow a conversation, or move to another place in it."""
+    """Begin to follow a conversation, or move to another place in it. `presence`: tell how many look at it."""
 
     conversation: str
     id: Id | None = None
     after: str | None = None
     turns: Turns = 50
+    presence: bool = False
 
 
 class UnfollowFrame(Struct, frozen=True, forbid_unknown_fields=True, tag="unfollow", tag_field="type"):

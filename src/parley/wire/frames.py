@@ -92,6 +92,7 @@ def conversation_body(snapshot: Snapshot) -> dict[str, Any]:
         **snapshot.about.public(),
         "turns": snapshot.total,
         "head": snapshot.head,
+        "shared": snapshot.link,
         "status": "in_progress" if snapshot.running else "queued" if snapshot.waiting else "idle",
     }
 

@@ -13,7 +13,7 @@ if state == 'deleted' then return {'OK'} end
 retract()
 call('ZREM', active, call('HGET', meta, 'id'))
 call('DEL', order, turns, reply, pieces, waiting)
-call('HDEL', meta, 'about', 'head', 'bytes', 'draft', 'saved')
+call('HDEL', meta, 'about', 'head', 'bytes', 'draft', 'saved', 'share')
 call('HSET', meta, 'state', 'deleted')
 emit('{"type":"deleted"}')
 call('XTRIM', log, 'MAXLEN', 1)

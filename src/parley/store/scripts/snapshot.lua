@@ -5,11 +5,12 @@ ARGV      how many turns at most; before which index, in the order of acceptance
           none are asked for, every one that has not ended: no event to come is of a turn the viewer does not know)
 REPLY     {NONE} | {GONE, last} | {OK, last, owner, born, ttl left (ms), about, state, head, turns in all,
           index of the first turn given, running turn or '',
-          gen, reply, pieces, {turn, record, outcome or '', ...} oldest first, {waiting turn, ...}}
+          gen, reply, pieces, {turn, record, outcome or '', ...} oldest first, {waiting turn, ...},
+          what is kept of the link it is shared by or ''}
 EFFECT    when turns are asked for, the expiry is renewed once a tenth of the life is over: reading stays cheap
 --]]
 -- include keys clock touch
-local known = call('HMGET', meta, 'state', 'last', 'owner', 'born', 'about', 'head', 'turn', 'gen', 'ttl')
+local known = call('HMGET', meta, 'state', 'last', 'owner', 'born', 'about', 'head', 'turn', 'gen', 'ttl', 'share')
 if not known[1] then return {'NONE'} end
 if known[1] == 'deleted' then return {'GONE', known[2]} end
 if tonumber(ARGV[1]) > 0 and call('PTTL', meta) < 900 * known[9] then touch() end
@@ -29,4 +30,4 @@ if before > from then
 end
 return {'OK', known[2] or '0-0', known[3], known[4], call('PTTL', meta), known[5] or '{}', known[1], known[6] or '',
   total, from, known[7] or '', known[8] or '0', call('GET', reply) or '', call('GET', pieces) or '', found,
-  call('LRANGE', waiting, 0, -1)}
+  call('LRANGE', waiting, 0, -1), known[10] or ''}
