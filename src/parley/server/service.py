@@ -30,12 +30,12 @@ from parley.wire.openai.said import image
 
 log = logging.getLogger(__name__)
 
+# How long those live that are kept briefly, or until they are let go, after they were last used; seconds.
+TEMPORARY, PINNED = 3_600, 366 * 86_400
 # Conversations whose owner is remembered.
 REMEMBERED = 20_000
 # What is left to be done in the background at most; beyond it, the request waits.
 MOST_CHORES = 1_000
-# How long those live that are kept briefly, or until they are let go, after they were last used; seconds.
-TEMPORARY, PINNED = 3_600, 366 * 86_400
 
 
 class Known(msgspec.Struct):
@@ -43,11 +43,11 @@ class Known(msgspec.Struct):
 
     owner: str
     titled: bool = False
+    listed: bool | None = None  # a temporary one is on no list; None: not known here
 
 
 class Service:
     """The commands of one deployment, for principals."""
-    listed: bool | None = None  # a temporary one is on no list; None: not known here
 
     def __init__(self, config: Config, store: Store) -> None:
         self.config = config
@@ -135,11 +135,6 @@ class Service:
                 await self._list(who, conversation, about.retention != "temporary", ttl)
         return await self.conversations.snapshot(conversation, turns=0)
 
-    async def delete(self, who: Principal, conversation: str) -> None:
-        """Forget a conversation."""
-        await self.require(who, conversation)
-        if not await self.conversations.delete(conversation):
-            raise unknown_conversation()
     def _life(self, about: About) -> int:
         """The sliding life of a conversation in seconds; 0: the deployment's."""
         usual = self.config.lifetimes.conversation
@@ -156,6 +151,11 @@ class Service:
         else:
             await self.conversations.forget(who.owner, conversation)
 
+    async def delete(self, who: Principal, conversation: str) -> None:
+        """Forget a conversation."""
+        await self.require(who, conversation)
+        if not await self.conversations.delete(conversation):
+            raise unknown_conversation()
         await self.conversations.forget(who.owner, conversation)
 
     async def fork(self, who: Principal, conversation: str, turn: str, key: str | None) -> tuple[Snapshot, bool]:
@@ -314,6 +314,20 @@ class Service:
                 known.titled = False
             log.info("what follows a message was left undone: %s", error.code)
 
+    async def _list_again(self, who: Principal, conversation: str, known: Known | None) -> About:
+        """Put a conversation on top of its owner's list, unless it is temporary."""
+        about = About()
+        if known is None or known.listed is None or not known.titled:
+            about = (await self.conversations.snapshot(conversation, turns=0)).about
+            listed = about.retention != "temporary"
+            if known is not None:
+                known.listed = listed
+        else:
+            listed = known.listed
+        if listed:
+            await self.conversations.note(who.owner, conversation)
+        return about
+
     async def cancel(self, who: Principal, conversation: str, turn: str) -> dict[str, Any]:
         """Stop a turn, or withdraw it."""
         await self.require(who, conversation)
@@ -360,20 +374,6 @@ class Service:
         session = await self._sessions.open(token, name)
         return {
             "token": token,
-    async def _list_again(self, who: Principal, conversation: str, known: Known | None) -> About:
-        """Put a conversation on top of its owner's list, unless it is temporary."""
-        about = About()
-        if known is None or known.listed is None or not known.titled:
-            about = (await self.conversations.snapshot(conversation, turns=0)).about
-            listed = about.retention != "temporary"
-            if known is not None:
-                known.listed = listed
-        else:
-            listed = known.listed
-        if listed:
-            await self.conversations.note(who.owner, conversation)
-        return about
-
             "name": session.name,
             "started_at": int(session.started_at * 1000),
             "expires_in": min(self.config.lifetimes.session_idle, self.config.lifetimes.session_cap),

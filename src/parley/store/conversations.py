@@ -174,6 +174,9 @@ class Conversations:
     async def change(self, conversation: str, about: About, *, ttl: int = 0) -> str:
         """Describe a conversation anew. Replies the cursor of the event that says so.
 
+        Args:
+            ttl: its sliding life in seconds from now on; 0: as it is.
+
         Raises:
             NotFound, Gone: no such conversation.
         """
@@ -183,31 +186,6 @@ class Conversations:
         await self._barrier()
         return str(reply[1].decode())
 
-    async def delete(self, conversation: str) -> bool:
-        """Forget a conversation. Tells whether there was one."""
-        reply = await self._run("delete", conversation, self._lifetimes.tombstone * 1000)
-        await self._barrier()
-        return bool(reply[0] == b"OK")
-
-    async def owner(self, conversation: str) -> str | None:
-        """Whose conversation this is, or was until it was deleted a moment ago; None when there is none."""
-        try:
-            found: Any = await self._ask("HGET", self._keys.conversation(conversation)[0], "owner")
-        except TRANSIENT as error:
-            raise _unreachable() from error
-        return found.decode() if found else None
-        Args:
-            ttl: its sliding life in seconds from now on; 0: as it is.
-
-
-    async def snapshot(self, conversation: str, *, turns: int = 50, before: int = -1) -> Snapshot:
-        """A consistent look, with at most so many turns, before that index.
-
-        -1: the newest ones, and, unless none are asked for, all that have not ended.
-
-        Raises:
-            NotFound, Gone: no such conversation.
-        """
     async def share(self, conversation: str, link: str) -> str:
         """Let whoever shows a link read a conversation, in place of the link before it; empty: nobody.
 
@@ -231,6 +209,28 @@ class Conversations:
             raise _unreachable() from error
         return found.decode() if found else ""
 
+    async def delete(self, conversation: str) -> bool:
+        """Forget a conversation. Tells whether there was one."""
+        reply = await self._run("delete", conversation, self._lifetimes.tombstone * 1000)
+        await self._barrier()
+        return bool(reply[0] == b"OK")
+
+    async def owner(self, conversation: str) -> str | None:
+        """Whose conversation this is, or was until it was deleted a moment ago; None when there is none."""
+        try:
+            found: Any = await self._ask("HGET", self._keys.conversation(conversation)[0], "owner")
+        except TRANSIENT as error:
+            raise _unreachable() from error
+        return found.decode() if found else None
+
+    async def snapshot(self, conversation: str, *, turns: int = 50, before: int = -1) -> Snapshot:
+        """A consistent look, with at most so many turns, before that index.
+
+        -1: the newest ones, and, unless none are asked for, all that have not ended.
+
+        Raises:
+            NotFound, Gone: no such conversation.
+        """
         reply = await self._run("snapshot", conversation, turns, before)
         if reply[0] != b"OK":
             raise _refusal(reply[0])
@@ -343,6 +343,7 @@ def _snapshot(conversation: str, reply: list[Any]) -> Snapshot:
         turns=turns,
         running=Partial(running.decode(), int(gen), body.decode(), pieces.decode()) if running else None,
         waiting=tuple(name.decode() for name in waiting),
+        link=link.decode(),
     )
 
 
@@ -365,7 +366,6 @@ def _refusal(answer: bytes) -> Exception:
             return Conflict("idempotency_key_reused", "This idempotency key was used for another message.")
         case b"REJECT":
             return Conflict("reply_in_progress", "A reply is in progress.")
-        link=link.decode(),
         case b"CROWDED":
             message = "More is being answered than can be: come back in a moment. Nothing was accepted."
             return Unavailable("overloaded", message, retry_after=2)
