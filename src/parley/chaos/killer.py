@@ -9,11 +9,11 @@ from collections import Counter
 
 from parley.bench.installation import Running
 from parley.bench.processes import command_line, part
-from parley.chaos.plan import Fault, Part, Plan
+from parley.chaos.plan import ROLLBACKS, Fault, Part, Plan
+from parley.chaos.quiet import Quiet
+from parley.chaos.rollback import roll_back
 
-# Seconds from one fault to the next in a part, on average.
-PACE: dict[Part, float] = {"work": 0.37, "serve": 2.1, "redis": 7.5}
-WEIGHTS: dict[Fault, int] = {"kill": 55, "stop": 30, "term": 15}
+WEIGHTS: dict[Fault, int] = {"kill": 55, "stop": 30, "term": 15, "rollback": 35, "power": 25}
 SIGNALS: dict[Fault, signal.Signals] = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 # Seconds that a stopped process stands still: shorter and longer than a lease.
 STILL = (0.2, 5.0)
@@ -21,11 +21,16 @@ NAMES: dict[Part, str] = {"work": "worker", "serve": "web", "redis": "redis"}
 
 
 class Killer:
-    """Hurts a running installation until it is cancelled; `done` counts what it did by part and fault."""
+    """Hurts a running installation until it is cancelled; `done` counts what it did by part and fault.
 
-    def __init__(self, server: Running, plan: Plan) -> None:
+    `forgotten` counts the bytes that Redis was made to forget.
+    """
+
+    def __init__(self, server: Running, plan: Plan, quiet: Quiet) -> None:
         self._server = server
         self._plan = plan
+        self._quiet = quiet
+        self.forgotten = 0
         self._stopped: set[int] = set()
         self.done: Counter[tuple[Part, Fault]] = Counter()
 
@@ -45,21 +50,30 @@ class Killer:
     async def _haunt(self, which: Part) -> None:
         rng = random.Random(f"{self._plan.seed} {which}")
         # Even a short run sees every part hurt.
-        await asyncio.sleep(rng.uniform(0, min(PACE[which], self._plan.duration / 4)))
+        pace = self._plan.pace[which]
+        await asyncio.sleep(rng.uniform(0, min(pace, self._plan.duration / 4)))
+        faults = self._plan.faults + ROLLBACKS * (which == "redis" and self._plan.rollbacks)
         async with asyncio.TaskGroup() as pauses:
             while True:
-                fault = rng.choices(self._plan.faults, [WEIGHTS[each] for each in self._plan.faults])[0]
+                fault = rng.choices(faults, [WEIGHTS[each] for each in faults])[0]
                 # What stands still is left to wake: it finds that others went on without it.
                 moving = [pid for pid in self.living(which) if pid not in self._stopped]
                 # One worker is left, where there are several: somebody takes over.
                 if len(moving) > (which == "work" and self._plan.workers > 1):
-                    pid = rng.choice(moving)
-                    if send(pid, SIGNALS[fault]):
+                    if fault in ROLLBACKS:
+                        await self._roll_back(fault, rng)
+                    elif send(pid := rng.choice(moving), SIGNALS[fault]):
                         self.done[which, fault] += 1
                         if fault == "stop":
                             self._stopped.add(pid)
                             pauses.create_task(self._wake(pid, rng.uniform(*STILL)))
-                await asyncio.sleep(rng.expovariate(1 / PACE[which]))
+                await asyncio.sleep(rng.expovariate(1 / pace))
+
+    async def _roll_back(self, fault: Fault, rng: random.Random) -> None:
+        """A fault that made Redis forget nothing was only a kill."""
+        forgotten = await roll_back(self._server, self._quiet, fault, rng)
+        self.forgotten += forgotten
+        self.done["redis", fault if forgotten else "kill"] += 1
 
     async def _wake(self, pid: int, seconds: float) -> None:
         await asyncio.sleep(seconds)

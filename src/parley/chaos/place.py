@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -85,5 +86,13 @@ async def place(plan: Plan) -> AsyncIterator[Place]:
             settings = Path(name) / "parley.toml"
             settings.write_text(SETTINGS.format(url=above.url, recovery=plan.recovery))
             numbers = ("--serves", str(plan.servers), "--workers", str(plan.workers))
-            async with installation("--config", str(settings), *numbers) as server:
+            variables = only(plan.redis_server, Path(name)) if plan.redis_server else {}
+            async with installation("--config", str(settings), *numbers, variables=variables) as server:
                 yield Place(server, above)
+
+
+def only(binary: Path, folder: Path) -> dict[str, str]:
+    """The variables under which `parley up` finds this server and no other."""
+    # By the name that is looked for first, in the first folder of the path.
+    (folder / "valkey-server").symlink_to(binary.absolute())
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}

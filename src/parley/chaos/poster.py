@@ -11,32 +11,30 @@ import aiohttp
 
 from parley.bench.http import Failed
 from parley.chaos.flaw import Flaw
+from parley.chaos.plan import Plan
+from parley.chaos.quiet import Quiet
 from parley.chaos.talk import Asked, Talk
 
 # Whoever is not served for so long is not served at all.
 PATIENCE = 60.0
 AGAIN = 0.1
-TOKENS = (10, 120)
-DELAY = 0.02
 # Turns of one conversation: no more than a viewer asks for at once.
 LONG = 100
-# Messages of one conversation that wait or are being answered at once.
-AHEAD = 8
 POLL = 0.05
 
 
 class Poster:
-    """Posts to one server; a post is sent again until its receipt is there.
+    """Posts to one server; a post is sent again until its receipt is there."""
 
-    Args:
-        vary: every answer that is generated is another one.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession, url: str, rng: random.Random, *, vary: bool) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, rng: random.Random, plan: Plan, quiet: Quiet) -> None:
         self._session = session
         self._url = url
         self._rng = rng
-        self._vary = vary
+        self._quiet = quiet
+        self._tokens = plan.tokens
+        self._ahead = plan.ahead
+        # Where it is generated anew, every answer is another one.
+        self._script = f"delay={plan.delay:g}{' vary' if plan.recovery == 'regenerate' else ''}"
         self._run = f"{rng.random()}"
         self.replayed = 0
         self.flaws: list[Flaw] = []
@@ -52,14 +50,14 @@ class Poster:
             receipt = await self._say(talk, turn)
             while not enough() and self._rng.random() < 0.8 and not talk.ended(receipt):
                 await asyncio.sleep(POLL)
-            while not enough() and talk.open >= AHEAD:
+            while not enough() and talk.open >= self._ahead:
                 await asyncio.sleep(POLL)
             if enough():
                 return
 
     async def _say(self, talk: Talk, turn: int) -> str:
-        asked = Asked(f"c{talk.number}t{turn}", self._rng.randrange(*TOKENS))
-        text = f"say {asked.tokens} tag={asked.tag} delay={DELAY}{' vary' if self._vary else ''}"
+        asked = Asked(f"c{talk.number}t{turn}", self._rng.randrange(*self._tokens))
+        text = f"say {asked.tokens} tag={asked.tag} {self._script}"
         path = f"/api/conversations/{talk.conversation}/turns"
         receipt: str = (await self._insist(path, {"input": text}, f"k{turn}"))["turn"]
         talk.accept(receipt, asked)
@@ -76,7 +74,10 @@ class Poster:
         while time.monotonic() < until:
             with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
                 headers = {"Idempotency-Key": key}
-                async with self._session.post(f"{self._url}{path}", json=body, headers=headers) as answer:
+                async with (
+                    self._quiet.post(),
+                    self._session.post(f"{self._url}{path}", json=body, headers=headers) as answer,
+                ):
                     if answer.status in (200, 201, 202):
                         found: dict[str, Any] = await answer.json()
                         return found

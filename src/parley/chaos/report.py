@@ -8,6 +8,7 @@ from parley.chaos.tally import Verdict
 
 NAMES: dict[Part, str] = {"work": "workers", "serve": "web servers", "redis": "Redis"}
 DONE: dict[Fault, str] = {"kill": "killed", "stop": "stopped", "term": "told to go"}
+FORGOT: dict[Fault, str] = {"rollback": "rolled back", "power": "power cut"}
 WIDTH = 22
 
 
@@ -33,11 +34,12 @@ def line(storm: Storm) -> str:
 def table(storm: Storm) -> list[str]:
     """How it stands, in lines."""
     plan, done = storm.plan, storm.killer.done
+    words = DONE | (FORGOT if plan.rollbacks else {})
     left = max(0.0, plan.duration - storm.seconds)
     state = "calm: waiting for the last replies" if storm.calm else f"{left:.0f} s to go (Ctrl-C: end it now)"
-    lines = [state, "", f"{'':{WIDTH}}" + "".join(f"{word:>12}" for word in ("alive", *DONE.values()))]
+    lines = [state, "", f"{'':{WIDTH}}" + "".join(f"{word:>12}" for word in ("alive", *words.values()))]
     for part in plan.parts:
-        counts = (len(storm.killer.living(part)), *(done[part, fault] for fault in DONE))
+        counts = (len(storm.killer.living(part)), *(done[part, fault] for fault in words))
         lines.append(f"{NAMES[part]:{WIDTH}}" + "".join(f"{count:12}" for count in counts))
     told = {
         "messages accepted": f"{storm.accepted:12}",
@@ -61,7 +63,10 @@ def page(found: Verdict) -> str:
 
 def _lines(found: Verdict) -> Iterator[str]:
     for part, faults in found.hurt.items():
-        yield _line(NAMES[part], ", ".join(f"{DONE[fault]} {count}" for fault, count in faults.items() if count))
+        words = DONE | FORGOT
+        yield _line(NAMES[part], ", ".join(f"{words[fault]} {count}" for fault, count in faults.items() if count))
+    if found.forgotten:
+        yield _line("Redis forgot", f"{found.forgotten} bytes, and what it was told last {found.rollbacks} times")
     yield _line("accepted", f"{found.accepted} messages")
     yield _line("answered", f"{found.answered}, each character as the model said it")
     yield _line("lost", f"{found.lost}")

@@ -16,6 +16,7 @@ from parley.chaos.killer import Killer
 from parley.chaos.place import Place
 from parley.chaos.plan import Plan
 from parley.chaos.poster import Poster
+from parley.chaos.quiet import Quiet
 from parley.chaos.talk import Talk
 from parley.chaos.tally import Verdict, verdict
 from parley.chaos.viewer import watch_by_events, watch_by_socket
@@ -30,7 +31,8 @@ class Storm:
 
     def __init__(self, place: Place, plan: Plan) -> None:
         self.plan = plan
-        self.killer = Killer(place.server, plan)
+        self._quiet = Quiet()
+        self.killer = Killer(place.server, plan, self._quiet)
         self.talks: list[Talk] = []
         self.interrupted = False
         self.calm = False
@@ -83,7 +85,7 @@ class Storm:
         plan, where = self.plan, self._place
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
             rng = random.Random(f"{plan.seed} poster")
-            poster = Poster(session, where.server.url, rng, vary=plan.recovery == "regenerate")
+            poster = Poster(session, where.server.url, rng, plan, self._quiet)
             self.began = time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._weather())
@@ -99,6 +101,7 @@ class Storm:
             seconds=seconds,
             replayed=poster.replayed,
             left=await where.left(),
+            forgotten=self.killer.forgotten,
             interrupted=self.interrupted,
             more=[*poster.flaws, *self.found],
         )

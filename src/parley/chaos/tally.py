@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from parley.chaos.flaw import Flaw, flaws_of
-from parley.chaos.plan import FAULTS, PARTS, Fault, Part
+from parley.chaos.plan import FAULTS, PARTS, ROLLBACKS, Fault, Part
 from parley.chaos.talk import Talk
 
 # Flaws told in words.
@@ -19,8 +19,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What came of a run. Times are seconds; `frozen` is from a reply's last text before a takeover to its next.
 
     `lost`, `repeated`, `out_of_order` and `wrong` count flaws: of them there may be none. `left` counts what is still
-    in the queues. `rollbacks` are turns of which a viewer was shown less after Redis came back: told by a snapshot,
-    whole again in the end.
+    in the queues. `forgotten` are the bytes that Redis was made to forget, `rollbacks` turns of which a viewer was
+    shown less after Redis came back: told by a snapshot, whole again in the end.
     """
 
     seed: int
@@ -41,6 +41,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     frames: int
     connections: int
     snapshots: int
+    forgotten: int
     rollbacks: int
     replayed: int
     interrupted: bool
@@ -70,6 +71,7 @@ def verdict(
     seconds: float,
     replayed: int = 0,
     left: int = 0,
+    forgotten: int = 0,
     interrupted: bool = False,
     more: Sequence[Flaw] = (),
 ) -> Verdict:
@@ -81,7 +83,10 @@ def verdict(
     kinds = Counter(flaw.kind for flaw in flaws)
     gaps = sorted(gap for talk in talks for gap in talk.viewers[0].gaps)
     by_part = {
-        part: {fault: hurt[part, fault] for fault in FAULTS} for part in PARTS if any(part == each for each, _ in hurt)
+        part: {fault: hurt[part, fault] for fault in FAULTS}
+        | {fault: hurt[part, fault] for fault in ROLLBACKS if hurt[part, fault]}
+        for part in PARTS
+        if any(part == each for each, _ in hurt)
     }
     return Verdict(
         seed=seed,
@@ -102,6 +107,7 @@ def verdict(
         frames=sum(viewer.frames for viewer in viewers),
         connections=sum(viewer.connections for viewer in viewers),
         snapshots=sum(viewer.snapshots for viewer in viewers),
+        forgotten=forgotten,
         rollbacks=rollbacks,
         replayed=replayed,
         interrupted=interrupted,
