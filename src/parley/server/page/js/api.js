@@ -1,4 +1,5 @@
 /** JSON over HTTP: one call, one answer, errors as the server's envelope tells them. */
+import { BASE } from "./address.js";
 import { t } from "./i18n.js";
 
 const KEY = "parley.access";
@@ -40,7 +41,7 @@ export async function call(method, path, body, key) {
   if (body !== undefined) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
   if (access.get()) headers.authorization = `Bearer ${access.get()}`;
-  const response = await fetch(`/api${path}`, {
+  const response = await fetch(`${BASE}api${path}`, {
     method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(20_000),
   });
   if (!response.ok) throw new Refused(response.status, (await response.json().catch(() => ({}))).error);

@@ -1,4 +1,6 @@
 /** The page: wires store, socket and parts together, and keeps the address in step with what is open. */
+import "./storage.js";
+import { addressOf, conversationAt, isOurs, linkAt, sessionAt, socketUrl } from "./address.js";
 import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
@@ -26,7 +28,8 @@ const thread = new Thread(store, (text) => composer.edit(text));
 const sidebar = new Sidebar(store, remove);
 const settings = new Settings(store);
 const status = new Status(store);
-store.socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/socket`, {
+const embedded = new Embedded(store, composer);
+store.socket = new Socket(socketUrl(""), {
   opening: () => store.opening(),
   opened: () => store.opened(),
   frame: (frame) => store.frame(frame),
@@ -71,10 +74,10 @@ function draw() {
 
 /** What the address names. A conversation that began in this tab keeps its address from before it was made. */
 function addressed() {
-  const id = decodeURIComponent(/^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
+  const id = conversationAt();
   if (!id.startsWith("new-") || outbox.of(id).length) return id;
   const known = made()[id] ?? "";
-  history.replaceState(null, "", known ? `/c/${known}` : "/");
+  history.replaceState(null, "", addressOf(known));
   return known;
 }
 
@@ -89,7 +92,7 @@ function made() {
 
 /** @param {string} id */
 function go(id) {
-  if (id !== store.id || !id) history.pushState(null, "", id ? `/c/${id}` : "/");
+  if (id !== store.id || !id) history.pushState(null, "", addressOf(id));
   visit(id);
 }
 
@@ -110,19 +113,19 @@ addEventListener("popstate", () => visit(addressed()));
 document.addEventListener("click", (event) => {
   if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const link = /** @type {HTMLElement} */ (event.target).closest("a");
-  if (!link || link.target || link.origin !== location.origin || !/^\/(c\/[^/]+)?$/.test(link.pathname) || link.hash) return;
+  if (!link || link.target || link.origin !== location.origin || !isOurs(link.pathname) || link.hash) return;
   event.preventDefault();
-  go(link.pathname.slice("/c/".length));
+  go(conversationAt(link.pathname));
 });
 
-store.onbegun = (/** @type {string} */ draft) => history.replaceState(null, "", `/c/${draft}`);
+store.onbegun = (/** @type {string} */ draft) => history.replaceState(null, "", addressOf(draft));
 
 store.onmade = (/** @type {string} */ draft, /** @type {string} */ id) => {
   composer.made(draft, id);
   // A reload that has begun, and the way back, still know the old address.
   const latest = Object.entries(made()).slice(-MOST_MADE);
   sessionStorage.setItem(MADE, JSON.stringify({ ...Object.fromEntries(latest), [draft]: id }));
-  if (store.id === id) history.replaceState(null, "", `/c/${id}`);
+  if (store.id === id) history.replaceState(null, "", addressOf(id));
 };
 
 // Keys
@@ -231,17 +234,17 @@ setInterval(() => {
 }, 1000);
 
 // A link with a session's token: this tab speaks as that session, and the token leaves the address.
-const session = /^\/chat\/([^/]+)$/.exec(location.pathname);
-if (session) await enter(decodeURIComponent(session[1]));
+const session = sessionAt();
+if (session) await enter(session);
 
 /** Open the chat of a session, or say that it is over and begin anew. @param {string} token */
 async function enter(token) {
   const before = access.get();
   access.set(token);
-  history.replaceState(null, "", "/");
+  history.replaceState(null, "", addressOf(""));
   try {
     const [chat] = (await call("GET", "/conversations?limit=1")).data;
-    if (chat) history.replaceState(null, "", `/c/${chat.id}`);
+    if (chat) history.replaceState(null, "", addressOf(chat.id));
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401) return; // the page tells of all other trouble itself
     access.set(before);

@@ -1,4 +1,5 @@
 /** The list of conversations by day, with a live dot; on a phone a sheet. */
+import { addressOf } from "./address.js";
 import { arrange, find, iconButton, make, show, write } from "./dom.js";
 import { t } from "./i18n.js";
 import { Search } from "./search.js";
@@ -119,7 +120,7 @@ export class Sidebar {
     if (!row) {
       const title = make("span", { class: "title", dir: "auto" });
       const live = make("span", { class: "hidden" });
-      const link = make("a", { href: `/c/${listed.id}` }, make("span", { class: "dot", "aria-hidden": "true" }), title, live);
+      const link = make("a", { href: addressOf(listed.id) }, make("span", { class: "dot", "aria-hidden": "true" }), title, live);
       const button = iconButton("remove", t("Delete"), () => this.remove(row.listed));
       row = { element: make("div", { class: "item" }, link, button), link, title, live, button, listed };
       this.rows.set(listed.id, row);
