@@ -60,10 +60,17 @@ def test_later_wins_and_each_value_tells_where_it_came_from(tmp_path: Path) -> N
 
 
 def test_every_setting_can_be_set_by_a_variable(tmp_path: Path) -> None:
+    texts = {
+        "host": "::1",
+        "redis": "redis://h",
+        "data": "/d",
+        "model_url": "http://h",
+        "prefix": "p:",
+        "embed_origin": "https://h",
+        "root_path": "/h",
+    }
     for name in names():
-        value = {"host": "::1", "redis": "redis://h", "data": "/d", "model_url": "http://h", "prefix": "p:"}.get(
-            name, "7"
-        )
+        value = texts.get(name, "7")
         found = settings(tmp_path, **{f"PARLEY_{name.replace('.', '_').upper()}": value})
         assert found.source(name) == f"PARLEY_{name.replace('.', '_').upper()}"
 
@@ -194,6 +201,13 @@ def test_what_the_environment_may_not_say(tmp_path: Path, variables: dict[str, s
 def test_a_flag_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "port (from --port)" in refused(tmp_path, {"port": "http"})
     assert "redis (from --redis)" in refused(tmp_path, {"redis": f"ftp://u:{SECRET}@h"})
+    for origin in ("shop.example", "https://shop.example/", "https://a; script-src *", "*"):
+        assert "embed_origin (from --embed-origin)" in refused(tmp_path, {"embed_origin": origin})
+
+
+def test_a_flag_can_hold_several(tmp_path: Path) -> None:
+    found = load({"embed_origin": "https://shop.example, http://[::1]:8080"}, {}, tmp_path)
+    assert found.embed_origin == ("https://shop.example", "http://[::1]:8080")
 
 
 def test_wider_than_this_machine_takes_an_access_key(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ FLAGS = {
     "data": ("DIR", "where conversations and the built-in model are kept"),
     "model-url": ("URL", "an OpenAI-compatible server (searched for)"),
     "model": ("NAME", "which of its models (the first), or a function of yours: module:function"),
+    "embed-origin": ("URL,URL", "whose pages may embed ours, like https://shop.example (none)"),
     "serves": ("N", "web server processes (1)"),
     "workers": ("N", "worker processes (1)"),
     "config": ("FILE", "settings file (parley.toml, if there is one)"),

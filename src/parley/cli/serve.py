@@ -23,7 +23,7 @@ CONNECTIONS = 64
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The settings a web server looks at."""
-    add_settings(parser, "host", "port", "redis", "prefix", "data", "model-url", "model", "config")
+    add_settings(parser, "host", "port", "redis", "prefix", "data", "model-url", "model", "embed-origin", "config")
     parser.add_argument("--fd", type=int, help="serve on this inherited listening socket")
 
 
@@ -45,6 +45,7 @@ def configuration(settings: Settings, models: tuple[ModelSettings, ...]) -> Conf
         access_key=settings.access_key,
         origins=settings.origins,
         hosts=settings.hosts,
+        embed_origin=settings.embed_origin,
         root_path=settings.root_path,
         limits=settings.limits,
         lifetimes=settings.lifetimes,

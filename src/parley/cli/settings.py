@@ -9,6 +9,7 @@ the two seeds of this project use (`REDIS_URL`, `REDIS_HOST`, `REDIS_PREFIX`, ..
 import difflib
 import ipaddress
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ from parley.server.root_path import FORWARDED, ROOT
 from parley.store import address
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+# As browsers write one, and as a header may hold it.
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 Processes = Annotated[int, Meta(ge=0, le=64)]
 
 # Groups of values; in the file they are tables.
@@ -45,6 +48,7 @@ GROUPS: dict[str, type[Limits | Lifetimes | Timing]] = {
 }
 SECRETS = ("access_key", "redis", "model_key")
 # Only a file can hold them.
+LISTS = ("origins", "hosts", "embed_origin")  # separated by commas, where they are one text
 TABLES = ("models", "assistants", "users")
 # Variables of ours that are not settings of a server.
 OTHER_VARIABLES = ("PARLEY_CONFIG", "PARLEY_URL", "PARLEY_TOKEN", "PARLEY_SETTINGS_FD")
@@ -69,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256  # turns a worker runs at once
     origins: tuple[str, ...] = ()  # more origins whose pages may speak to us (https://chat.example)
     hosts: tuple[str, ...] = ()  # more names we answer to, besides localhost and IP addresses; *: any
+    embed_origin: tuple[str, ...] = ()  # origins whose pages may embed ours
     root_path: str = ""  # the path a proxy serves us below (/chat); x-forwarded-prefix: what that header of it says
     model_url: str = ""  # an OpenAI-compatible server; none: one is searched for
     model: str = ""  # which of its models (the first), or a function of yours: module:function
@@ -138,7 +143,14 @@ def names() -> tuple[str, ...]:
 
 
 def _given(name: str, value: object) -> Value:
-    return value if isinstance(value, Value) else Value(value, f"--{name.replace('_', '-')}")
+    return _listed(name, value if isinstance(value, Value) else Value(value, f"--{name.replace('_', '-')}"))
+
+
+def _listed(name: str, found: Value) -> Value:
+    """A value, taken apart at its commas if it is a list in one text."""
+    if name not in LISTS or not isinstance(found.value, str):
+        return found
+    return Value([part.strip() for part in found.value.split(",") if part.strip()], found.source)
 
 
 def _from_seeds(environment: Environment) -> Iterator[tuple[str, Value]]:
@@ -182,9 +194,7 @@ def _from_environment(environment: Environment) -> Iterator[tuple[str, Value]]:
         found = environment.secret(variable) if name in SECRETS else environment.get(variable)
         if found is None or (name == "port" and str(found.value).startswith("tcp://")):  # Kubernetes again
             continue
-        if name in ("origins", "hosts"):
-            found = Value([part.strip() for part in found.value.split(",") if part.strip()], found.source)
-        yield name, found
+        yield name, _listed(name, found)
 
 
 def _known(key: str, known: tuple[str, ...], shown: str, where: str) -> None:
@@ -252,6 +262,9 @@ def _check(settings: Settings) -> None:
         raise refuse("host", f"{settings.host} can be reached by others: {advice}")
     if settings.root_path and settings.root_path != FORWARDED and not ROOT.fullmatch(settings.root_path):
         raise refuse("root_path", f"it must be a path like /chat, without a slash at its end, or {FORWARDED}")
+    for origin in settings.embed_origin:
+        if not ORIGIN.fullmatch(origin):
+            raise refuse("embed_origin", f"{origin!r} is no origin: write it like https://shop.example")
     for user, password in settings.users.items():
         if not passwords.is_user(user):
             raise refuse("users", f"{user[:100]!r} cannot be a user's name: no spaces, no colon, not {passwords.GUEST}")

@@ -14,6 +14,7 @@ from parley.server import (
     agui,
     api,
     durable_streams,
+    embed,
     health,
     links,
     mcp,
@@ -45,6 +46,7 @@ GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
     mcp.routes,
     seeds.routes,
     serverless.routes,
+    embed.routes,
     page.routes,
 ]
 
@@ -63,7 +65,7 @@ class App:
             lifespan=self.lifespan,
         )
         starlette.router.redirect_slashes = False
-        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts, config.root_path)
+        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts, config.root_path, config.embed_origin)
 
     def drain(self) -> bool:
         """Say goodbye to every open connection, if there is any; new ones are refused."""

@@ -26,6 +26,7 @@ class Config(Struct, frozen=True, kw_only=True):
         origins: more origins (``https://chat.example``) whose pages may speak to us, besides our own.
         hosts: more names we answer to, besides localhost, IP addresses, and those of `origins`; ``*``: any.
         root_path: the path that a proxy serves us below (``/chat``); ``x-forwarded-prefix``: what that header says.
+        embed_origin: origins whose pages may show ours in a frame of theirs (server.embed).
         models, assistants: what there is to choose from; no models: whatever is asked for is passed on.
         default: the model that answers when none is named.
         users: who may log in as in the first seed: a name and the hash of a password (server.passwords) each.
@@ -42,6 +43,7 @@ class Config(Struct, frozen=True, kw_only=True):
     root_path: str = ""
     limits: Limits = Limits()
     lifetimes: Lifetimes = Lifetimes()
+    embed_origin: tuple[str, ...] = ()
     models: tuple[Choice, ...] = ()
     assistants: tuple[Choice, ...] = ()
     default: str = ""

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -25,14 +25,12 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'"
+    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+    "frame-ancestors "
 )
 CAREFUL = [
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
@@ -51,11 +49,21 @@ class Gate:
         origins: more origins whose pages may speak to us, besides the one a request is addressed to.
         hosts: more names that requests may be addressed to, besides localhost and IP addresses; ``*``: any.
         root: the path a proxy serves us below; `FORWARDED`: what the proxy says it is.
+        embedders: origins whose pages may frame ours and load the script for it, and nothing else.
     """
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str], hosts: Iterable[str], root: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: Iterable[str],
+        hosts: Iterable[str],
+        root: str = "",
+        embedders: Iterable[str] = (),
+    ) -> None:
         self._app = app
         self._root = root
+        self._embedders = frozenset(embedders)
+        self._careful = [*CAREFUL, *framing(self._embedders)]
         self._origins = frozenset(origins)
         named = (urlsplit(origin).hostname or "" for origin in self._origins)
         self._ours: set[str] = set()
@@ -75,7 +83,7 @@ class Gate:
             nonlocal started
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 started = True
-                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *CAREFUL]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self._careful]
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(UNCACHED)
                 message["headers"] = headers
@@ -124,7 +132,10 @@ class Gate:
         origins = headers.getlist("origin")
         if origins:
             scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
-            if len(origins) > 1 or (origins[0] != f"{scheme}://{host}" and origins[0] not in self._origins):
+            allowed = (
+                origins[0] == f"{scheme}://{host}" or origins[0] in self._origins or self._embeds(origins[0], scope)
+            )
+            if len(origins) > 1 or not allowed:
                 raise Forbidden("origin_not_allowed", "Pages of that origin may not speak to this server.")
         elif headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             # A stranger's link to our page is fine; anything else browsers send with an Origin.
@@ -136,6 +147,11 @@ class Gate:
         if host in self._ours:
             return True
         if not self._is_allowed(host):
+    def _embeds(self, origin: str, scope: Scope) -> bool:
+        """Whether this is a page that may embed ours, asking for the script to do so."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return origin in self._embedders and path == "/embed.js" and scope.get("method") in ("GET", "HEAD")
+
             return False
         if len(self._ours) < REMEMBERED:
             self._ours.add(host)
@@ -162,6 +178,13 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     """Send a response; to a socket, in place of its upgrade."""
     if scope["type"] == "http":
         await response(scope, receive, send)
+def framing(embedders: Collection[str]) -> list[tuple[bytes, bytes]]:
+    """The headers that say whose pages may frame ours; older browsers know only nobody's."""
+    policy = POLICY + (" ".join(sorted(embedders)) or "'none'")
+    older = [] if embedders else [(b"x-frame-options", b"DENY")]
+    return [(b"content-security-policy", policy.encode()), *older]
+
+
         return
     await send(
         {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}

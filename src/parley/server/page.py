@@ -140,6 +140,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
         "/c/{id}": index,
         "/chat/{token}": index,
         "/s/{token}": shared,
+        "/embed": index,
         "/static/{path:path}": static,
     }
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]

@@ -4,6 +4,7 @@ import { addressOf, conversationAt, isOurs, linkAt, sessionAt, socketUrl } from 
 import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
+import { Embedded } from "./embedded.js";
 import { json, markdown, save, whole } from "./export.js";
 import { t } from "./i18n.js";
 import { Outbox } from "./outbox.js";
@@ -51,6 +52,7 @@ function schedule() {
 }
 
 function draw() {
+  embedded.draw();
   const about = store.view?.about ?? {};
   const title = store.id ? about.title || outbox.of(store.id)[0]?.about.title || "" : "";
   const empty = !store.id;
@@ -254,9 +256,9 @@ async function enter(token) {
 
 // A new conversation that was under way when this tab was reloaded goes on.
 const draft = outbox.items.find((item) => item.conversation.startsWith("new-"))?.conversation;
-store.show(addressed() || draft || "");
+store.show(addressed() || draft || embedded.conversation);
 store.socket.now();
 store.refresh();
 store.learn();
 schedule();
-ready();
+if (!embedded.framed) ready(); // the page around has the focus
