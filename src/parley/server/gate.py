@@ -48,8 +48,8 @@ class Gate:
     Args:
         origins: more origins whose pages may speak to us, besides the one a request is addressed to.
         hosts: more names that requests may be addressed to, besides localhost and IP addresses; ``*``: any.
-        root: the path a proxy serves us below; `FORWARDED`: what the proxy says it is.
         embedders: origins whose pages may frame ours and load the script for it, and nothing else.
+        root: the path a proxy serves us below; `FORWARDED`: what the proxy says it is.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Gate:
         embedders: Iterable[str] = (),
     ) -> None:
         self._app = app
-        self._root = root
         self._embedders = frozenset(embedders)
         self._careful = [*CAREFUL, *framing(self._embedders)]
+        self._root = root
         self._origins = frozenset(origins)
         named = (urlsplit(origin).hostname or "" for origin in self._origins)
         self._ours: set[str] = set()
@@ -143,15 +143,15 @@ class Gate:
             if not reading or headers.get("sec-fetch-mode") != "navigate":
                 raise Forbidden("origin_not_allowed", "Pages of that origin may not speak to this server.")
 
-    def _is_ours(self, host: str) -> bool:
-        if host in self._ours:
-            return True
-        if not self._is_allowed(host):
     def _embeds(self, origin: str, scope: Scope) -> bool:
         """Whether this is a page that may embed ours, asking for the script to do so."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         return origin in self._embedders and path == "/embed.js" and scope.get("method") in ("GET", "HEAD")
 
+    def _is_ours(self, host: str) -> bool:
+        if host in self._ours:
+            return True
+        if not self._is_allowed(host):
             return False
         if len(self._ours) < REMEMBERED:
             self._ours.add(host)
@@ -174,10 +174,6 @@ class Gate:
         return True
 
 
-async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a response; to a socket, in place of its upgrade."""
-    if scope["type"] == "http":
-        await response(scope, receive, send)
 def framing(embedders: Collection[str]) -> list[tuple[bytes, bytes]]:
     """The headers that say whose pages may frame ours; older browsers know only nobody's."""
     policy = POLICY + (" ".join(sorted(embedders)) or "'none'")
@@ -185,6 +181,10 @@ def framing(embedders: Collection[str]) -> list[tuple[bytes, bytes]]:
     return [(b"content-security-policy", policy.encode()), *older]
 
 
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a response; to a socket, in place of its upgrade."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
         return
     await send(
         {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
