@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from parley.models.beat import Beat
 from parley.models.endpoint import Endpoint
 from parley.models.failure import refusal
 from parley.models.model import ModelError
@@ -44,6 +45,7 @@ class Upstream:
         self._connect = connect
         self._force_close = force_close
         self._session: aiohttp.ClientSession | None = None
+        self._beat = Beat()
 
     @asynccontextmanager
     async def post(
@@ -55,7 +57,7 @@ class Upstream:
             ModelError: upstream_unreachable or upstream_timeout.
         """
         response = await self._open(url, body, headers or {}, patience)
-        reply = Reply(response, patience)
+        reply = Reply(response, patience, self._beat)
         try:
             yield reply
         finally:
@@ -118,9 +120,10 @@ class Upstream:
 class Reply:
     """An upstream's reply as it arrives: a stream of events, or one document."""
 
-    def __init__(self, response: aiohttp.ClientResponse, patience: Patience) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, patience: Patience, beat: Beat) -> None:
         self._response = response
         self._patience = patience
+        self._beat = beat
         self.status = response.status
         self.content_type = response.content_type
         self.one_document = response.content_type == "application/json"
@@ -133,9 +136,11 @@ class Reply:
         # One timer for all readings: one for each costs more than the reading.
         self._reading = False
         self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+        beat.readers += 1
 
     def close(self) -> None:
         """Close the connection, unless the reply was read to its end."""
+        self._beat.readers -= 1
         self._timer.cancel()
         self._response.close()
 
@@ -161,6 +166,8 @@ class Reply:
         """
         if self.one_document:
             return [] if self._ended else [await self._document()]
+        if self._events_seen and not complete:
+            await self._beat.wait()
         while not self._ended:
             try:
                 chunk = await self._read()
