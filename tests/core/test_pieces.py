@@ -1,10 +1,12 @@
 """Piece boundaries: cutting a body by their record gives back the very pieces."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.core.pieces import CHANNELS, Piece, channel_text, cut, record
+from parley.core.pieces import CHANNELS, Piece, channel_text, cut, record, spans
 from tests.core.logs import pieces
 
 
@@ -20,6 +22,16 @@ def test_each_channel_is_told_apart(said: list[Piece]) -> None:
     for channel in CHANNELS.values():
         whole = "".join(piece.text for piece in said if piece.channel == channel)
         assert channel_text(body, boundaries, channel) == whole
+
+
+@given(st.lists(pieces))
+def test_spans_are_what_lies_between_two_changes_of_channel(said: list[Piece]) -> None:
+    body, boundaries = "".join(piece.text for piece in said), record(said)
+    found = list(spans(body, boundaries))
+    assert "".join(span.text for span in found) == body
+    assert all(one.channel != other.channel for one, other in pairwise(found))
+    letters = [piece.channel for piece in said for _ in piece.text]
+    assert [span.channel for span in found for _ in span.text] == letters
 
 
 @pytest.mark.parametrize("boundaries", ["", "2", "4", "3 1", "x3", "r", "1 2 -", "-1 4", "٣", "rr3"])

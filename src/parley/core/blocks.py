@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from parley.core.calls import Begun, Calls
 from parley.core.message import Call, Message
-from parley.core.pieces import Piece, cut
+from parley.core.pieces import Piece, spans
 from parley.core.turn import Turn
 
 Kind = Literal["message", "reasoning", "function_call"]
@@ -66,7 +66,7 @@ class Blocks:
 def blocks(turn: Turn, body: str, pieces: str) -> list[Block]:
     """The blocks of a reply as far as it stands."""
     made = Blocks(len(turn.request.input))
-    for piece in cut(body, pieces):
+    for piece in spans(body, pieces):
         for _ in made.take(piece):
             pass
     return made.all

@@ -6,6 +6,8 @@ sequence of deltas, from any number, for as long as the conversation lives, at 2
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 from msgspec import Struct
@@ -53,6 +55,19 @@ def cut(body: str, pieces: str) -> Iterator[Piece]:
         raise ValueError(f"pieces cover {at} of {len(data)} bytes")
 
 
+def spans(body: str, pieces: str) -> Iterator[Piece]:
+    """Cut a reply's body where the channel changes, and nowhere else. Of a body of text alone the record is not read.
+
+    Raises:
+        ValueError: the record does not fit the body.
+    """
+    if body and not any(letter in pieces for letter in LETTERS.values() if letter):
+        yield Piece(body)
+        return
+    for channel, neighbours in groupby(cut(body, pieces), attrgetter("channel")):
+        yield Piece("".join(piece.text for piece in neighbours), channel)
+
+
 def record(pieces: Iterable[Piece]) -> str:
     """Write down the boundaries of pieces: the inverse of `cut`."""
     return " ".join(f"{LETTERS[piece.channel]}{len(piece.text.encode())}" for piece in pieces)
@@ -60,4 +75,4 @@ def record(pieces: Iterable[Piece]) -> str:
 
 def channel_text(body: str, pieces: str, channel: Channel = "text") -> str:
     """The whole text of one channel of a reply."""
-    return "".join(piece.text for piece in cut(body, pieces) if piece.channel == channel)
+    return "".join(piece.text for piece in spans(body, pieces) if piece.channel == channel)
