@@ -59,18 +59,19 @@ def test_a_link_that_fails_is_made_anew() -> None:
             await line.expect("snapshot")
             hub = home.served[0].server.app.parts.hub
             bell, failures = hub._bell, []
-            hear = bell._on_entry
+            ear = next(iter(bell._ears.values()))
+            hear = bell.on_entry
 
             def fail(conversation: str, entry: Entry) -> None:
                 """Something nobody thought of: it costs the link."""
-                bell._on_entry = hear
-                failures.append(bell._link)
+                bell.on_entry = hear
+                failures.append(ear._link)
                 raise ZeroDivisionError
 
-            bell._on_entry = fail
+            bell.on_entry = fail
             await home.say(name, "unheard at first")
             assert (await line.expect("queued"))["conversation"] == name
             assert len(failures) == 1
-            await until(lambda: bell._link not in (None, failures[0]))
+            await until(lambda: ear._link not in (None, failures[0]))
 
     run(main())

@@ -806,7 +806,7 @@ def test_b33_what_is_shown_is_stored() -> None:
 def test_b33_a_message_is_taken_although_its_connection_breaks() -> None:
     """S: lost when the handler is busy waiting. P: whatever arrived is taken, also when a reply finds nobody there."""
 
-    async def slow() -> str:
+    async def slow(conversation: str = "") -> str:
         await asyncio.sleep(0.05)
         return "memory"
 

@@ -26,7 +26,7 @@ PREFIX = "test:"
 class Memory:
     """The barrier of a server that is not asked to be durable."""
 
-    async def __call__(self) -> str:
+    async def __call__(self, conversation: str = "") -> str:
         return "memory"
 
 

@@ -9,10 +9,12 @@ from msgspec import Struct
 from parley.cli.settings import Settings
 from parley.cli.storage import aof_directory, store_url
 from parley.core.errors import Unavailable
-from parley.store.connect import Client, Redis, ServerInfo, check, connect
+from parley.store.cluster import Cluster
+from parley.store.connect import Client, ServerInfo
 from parley.store.conversations import Barrier
-from parley.store.durability import FileBarrier, NoBarrier, WaitAof
+from parley.store.durability import ClusterBarrier, FileBarrier, NoBarrier, WaitAof
 from parley.store.keys import Keys
+from parley.store.nodes import Nodes, check, nodes
 
 # How long a server may take to answer before that is an error: it may be starting, or being started again.
 PATIENCE = 30.0
@@ -22,8 +24,8 @@ PASSING = ("redis_unreachable", "redis_loading")
 class Access(Struct, frozen=True):
     """The store, open. `blocking` is for what blocks on the server: queue reads and the bell."""
 
-    client: Client
-    blocking: Client
+    client: Nodes
+    blocking: Nodes
     keys: Keys
     info: ServerInfo
     barrier: Barrier
@@ -46,10 +48,11 @@ async def open_store(settings: Settings, *, connections: int = 32) -> Access:
 
 def access(settings: Settings, info: ServerInfo, *, connections: int = 32) -> Access:
     """Connections to a server that was found fit; they are made when they are first used."""
-    url = store_url(settings)
-    client, blocking = connect(url, connections=connections), connect(url, connections=4, blocking=True)
-    barrier = barrier_for(client, info, settings.prefix, aof_directory(settings))
-    return Access(client, blocking, Keys(settings.prefix, settings.shards), info, barrier)
+    url, keys = store_url(settings), Keys(settings.prefix, settings.shards)
+    # In a cluster each shard is waited for alone.
+    readers = settings.shards if info.cluster else 4
+    client, blocking = nodes(url, connections=connections), nodes(url, connections=readers, blocking=True)
+    return Access(client, blocking, keys, info, barrier_for(client, info, keys, aof_directory(settings)))
 
 
 async def fit(settings: Settings) -> ServerInfo:
@@ -58,23 +61,23 @@ async def fit(settings: Settings) -> ServerInfo:
     Raises:
         Unavailable, SettingsError: see `open_store`.
     """
-    client = connect(store_url(settings), connections=1)
+    client = nodes(store_url(settings), connections=1)
     try:
         return await _await_fit(client, settings.prefix)
     finally:
         await client.aclose()
 
 
-def barrier_for(client: Client, info: ServerInfo, prefix: str, directory: Path | None) -> Barrier:
+def barrier_for(client: Nodes, info: ServerInfo, keys: Keys, directory: Path | None) -> Barrier:
     """As durable as it gets: our own sync beside an embedded server, WAITAOF where there is any, else none."""
-    if directory is not None:
+    if directory is not None and isinstance(client, Client):
         return FileBarrier(directory, client)
-    if info.waits_for_disk:
-        return WaitAof(client, f"{prefix}sync")
-    return NoBarrier()
+    if not info.waits_for_disk:
+        return NoBarrier()
+    return ClusterBarrier(client, keys) if isinstance(client, Cluster) else WaitAof(client, f"{keys.prefix}sync")
 
 
-async def _await_fit(client: Redis, prefix: str) -> ServerInfo:
+async def _await_fit(client: Nodes, prefix: str) -> ServerInfo:
     until = time.monotonic() + PATIENCE
     while True:
         try:

@@ -20,8 +20,9 @@ from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
 from parley.core.errors import ParleyError
 from parley.store import address
-from parley.store.connect import ServerInfo, check, connect
+from parley.store.connect import ServerInfo
 from parley.store.embedded import EmbeddedRedis, find_binary, live_url, secure_directory
+from parley.store.nodes import check, nodes
 
 # Below that a built-in model and a few thousand conversations may not fit.
 FREE_BYTES = 500 * 1024 * 1024
@@ -96,7 +97,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 async def _checked(url: str, prefix: str) -> ServerInfo:
-    client = connect(url)
+    client = nodes(url)
     try:
         return await check(client, prefix)
     finally:

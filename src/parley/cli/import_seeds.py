@@ -16,7 +16,7 @@ from parley.cli.settings import Settings
 from parley.cli.sources import SettingsError
 from parley.core.errors import Forbidden
 from parley.store import address
-from parley.store.connect import connect
+from parley.store.nodes import nodes
 from parley.store.migration import Migrated, Migration
 from parley.store.seed_data import Old, Seed, SeedData
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 async def _import(settings: Settings, args: argparse.Namespace) -> int:
     access = await open_store(settings)
     try:
-        source = connect(_source(args.source), connections=2) if args.source else access.client
+        source = nodes(_source(args.source), connections=2) if args.source else access.client
         try:
             data = SeedData(source, _prefix(args.source_prefix or settings.prefix))
             return await _each(data, _migration(access, settings), args)

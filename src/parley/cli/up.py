@@ -122,11 +122,11 @@ def child(name: str, settings: Settings, *command: str, descriptors: tuple[int, 
 
 async def free(settings: Settings, consumer: str) -> None:
     """Free the turns of a worker that died."""
-    from parley.store.connect import connect
     from parley.store.keys import Keys
+    from parley.store.nodes import nodes
     from parley.store.runs import Runs
 
-    client = connect(settings.redis.reveal())
+    client = nodes(settings.redis.reveal())
     try:
         await Runs(client, client, Keys(settings.prefix, settings.shards), settings.timing, consumer).evict(consumer)
     finally:

@@ -18,7 +18,7 @@ from parley.core.pieces import channel_text
 from parley.core.turn import Turn
 from parley.seeds import line, settings
 from parley.seeds.background import background
-from parley.store.connect import connect
+from parley.store.nodes import nodes
 from parley.store.histories import Histories, Recalled
 from parley.store.keys import Keys
 
@@ -167,7 +167,7 @@ def _histories(url: str, prefix: str, shards: int, lifetimes: Lifetimes) -> Hist
     """The histories of a deployment, with connections that stay between calls."""
 
     def make() -> tuple[Histories, Any]:
-        client = connect(url, connections=CONNECTIONS)
+        client = nodes(url, connections=CONNECTIONS)
         return Histories(client, Keys(prefix, shards), Limits(), lifetimes), client.aclose
 
     return background.keep((url, prefix, shards, lifetimes), make)

@@ -8,7 +8,7 @@ from msgspec import Struct
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 # Query parameters of a URL that say where the server is; the rest is ours to set.
 QUERY = frozenset({"db", "password", "username"})
@@ -18,7 +18,7 @@ SENTINEL = frozenset({"sentinel_username", "sentinel_password"})
 
 # One prefix may not be a part of a glob pattern, nor hold what Redis takes for a hash tag.
 PREFIX = re.compile(r"[^\s{}*?\[\]\\\x00-\x20\x7f]{1,64}")
-# A sentinel: a name, an IPv4 address or a bracketed IPv6 address, and its port.
+# One of several hosts: a name, an IPv4 address or a bracketed IPv6 address, and its port.
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:@/\x00-\x20]+)(?::(\d{1,5}))?")
 # A service's name is what Redis lets one be, without what a path or a line of text could not hold.
 SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -42,6 +42,20 @@ class Watched(Struct, frozen=True):
         return f"{self.service} (sentinels {hosts})"
 
 
+class Clustered(Struct, frozen=True):
+    """A cluster, by some of its nodes: each knows the others."""
+
+    nodes: tuple[tuple[str, int], ...]
+    server: str  # the URL of the first of them; the others differ in host and port
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Clustered({self})"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{host}:{port}" for host, port in self.nodes)
+
+
 def normalise(text: str, user: str = "", password: str = "") -> str:
     """The URL of a server from what people write: a URL, or ``host:port`` with user and password beside it.
 
@@ -54,13 +68,18 @@ def normalise(text: str, user: str = "", password: str = "") -> str:
     if text.startswith(("redis+sentinel:", "rediss+sentinel:")):
         watched(text)
         return text
+    if text.startswith(("redis+cluster:", "rediss+cluster:")):
+        clustered(text)
+        return text
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise ValueError("the host or port is malformed") from None
     if parts.scheme not in SCHEMES:
-        raise ValueError("it must begin with redis://, rediss://, redis+sentinel:// or unix://, or be host:port")
+        raise ValueError(
+            "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://, or be host:port"
+        )
     _check_query(parts.query, tls=parts.scheme == "rediss")
     if parts.scheme == "unix":
         if not parts.path.startswith("/") or parts.hostname:
@@ -89,9 +108,8 @@ def watched(url: str) -> Watched | None:
     if not parts.scheme.endswith("+sentinel"):
         return None
     who, at, hosts = parts.netloc.rpartition("@")
-    found = [HOST.fullmatch(host) for host in hosts.split(",")]
-    sentinels = tuple((host[1].strip("[]"), int(host[2] or SENTINEL_PORT)) for host in found if host)
-    if len(sentinels) < len(found) or not all(0 < port < 65536 for _, port in sentinels):
+    sentinels = _hosts(hosts, SENTINEL_PORT)
+    if not sentinels:
         raise ValueError("it must name its sentinels as host:port,host:port")
     service, _, number = parts.path.removeprefix("/").partition("/")
     if not SERVICE.fullmatch(service) or not re.fullmatch(r"\d*", number):
@@ -101,6 +119,34 @@ def watched(url: str) -> Watched | None:
     username, password = (query.pop(name, None) for name in sorted(SENTINEL, reverse=True))
     rest = f"?{urlencode(query)}" if query else ""
     return Watched(sentinels, service, username, password, f"{scheme}://{who}{at}{quote(service)}/{number}{rest}")
+
+
+def clustered(url: str) -> Clustered | None:
+    """What a URL for a cluster says; None for any other.
+
+    The form: ``redis+cluster://[user:password@]host[:6379][,host[:6379]...][/0][?ssl_...]``; with ``rediss`` the nodes
+    are spoken to over TLS. A cluster has but one database.
+
+    Raises:
+        ValueError: it is malformed. The message repeats nothing of it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("a node's host is malformed") from None
+    if not parts.scheme.endswith("+cluster"):
+        return None
+    who, at, hosts = parts.netloc.rpartition("@")
+    nodes = _hosts(hosts, DEFAULT_PORT)
+    if not nodes:
+        raise ValueError("it must name nodes of the cluster as host:port,host:port")
+    scheme = parts.scheme.removesuffix("+cluster")
+    query = _check_query(parts.query, tls=scheme == "rediss")
+    if parts.path not in ("", "/", "/0") or query.get("db", "0") != "0":
+        raise ValueError("a cluster has no databases but 0")
+    rest = f"?{urlencode(query)}" if query else ""
+    host, port = nodes[0]
+    return Clustered(nodes, f"{scheme}://{who}{at}{f'[{host}]' if ':' in host else host}:{port}/0{rest}")
 
 
 def redacted(url: str) -> str:
@@ -120,6 +166,13 @@ def validate_prefix(prefix: str) -> str:
     if not PREFIX.fullmatch(prefix):
         raise ValueError("a prefix is 1 to 64 characters without braces, spaces, wildcards or control characters")
     return prefix
+
+
+def _hosts(text: str, port: int) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports, separated by commas; none if one of them is malformed."""
+    found = [HOST.fullmatch(host) for host in text.split(",")]
+    hosts = tuple((host[1].strip("[]"), int(host[2] or port)) for host in found if host)
+    return hosts if len(hosts) == len(found) and all(0 < port < 65536 for _, port in hosts) else ()
 
 
 def _check_query(text: str, *, tls: bool, more: frozenset[str] = frozenset()) -> dict[str, str]:

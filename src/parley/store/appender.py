@@ -1,23 +1,28 @@
-"""The appender: writes the replies of all turns of a worker, in one pipeline after the other.
+"""The appender: writes the replies of all turns of a worker, in one pipeline after the other to each server.
 
 Natural batching: while one pipeline is under way, pieces gather, and the next one takes them all. The first piece of
 a reply, and any piece on a quiet worker, goes out at once; else pipelines begin `GATHER` apart, so that under load
 each carries many turns. Appends are idempotent by offset, so a pipeline whose fate is unknown is simply sent again.
 
 No task and no future stands in the way of a piece: it is packed, written, and settled where its reply is read.
+
+In a cluster each node has a pipeline of its own; a reply goes over that of the node that serves its conversation, and
+changes over to another one when the node says so, or is gone.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import redis.asyncio
-
 from parley.core.reply import Reply
+from parley.store.cluster import Cluster
+from parley.store.connect import Client
 from parley.store.keys import Keys
-from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, pack
+from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, code, pack
+from parley.store.nodes import Nodes
 from parley.store.runs import Grant
 from parley.store.scripts import TRANSIENT, digest, is_out_of_memory, is_passing, source
 
@@ -28,31 +33,37 @@ GATHER = 0.004
 # How long pieces gather when the store refuses or is away.
 PAUSE = 0.1
 
+ASKING = pack(("ASKING",))
+REDIRECTIONS = ("MOVED", "ASK")
+
 
 class Writing:
     """A reply being written under a grant.
 
     Args:
         keys: those of lib/keys.lua that append needs.
+        sha: what the server knows the script by.
         lost: called once when the turn turns out not to be ours any more.
     """
 
-    __slots__ = ("grant", "held", "lost", "prefix", "reply", "rest", "under_way")
+    __slots__ = ("grant", "held", "key", "lost", "pipeline", "prefix", "reply", "rest", "under_way")
 
-    def __init__(self, grant: Grant, reply: Reply, keys: list[bytes], lost: Callable[[], None]) -> None:
+    def __init__(self, grant: Grant, reply: Reply, keys: list[bytes], sha: str, lost: Callable[[], None]) -> None:
         self.grant = grant
         self.reply = reply
         self.lost = lost
+        self.key = keys[0]
+        self.pipeline: Pipeline  # over which it goes now
         self.held = False  # rewinding or ending: the appender keeps off
         self.under_way = False  # a pipeline with a piece of it has not come back
         self.rest: asyncio.Future[None] | None = None  # who waits until none is
         # The arguments that never change, packed once.
-        self.prefix = packed("EVALSHA", digest("append"), len(keys), *keys, grant.fence, grant.turn.id)
+        self.prefix = packed("EVALSHA", sha, len(keys), *keys, grant.fence, grant.turn.id)
 
     def command(self) -> bytes | None:
         """The command that appends what the log does not have yet, if there is anything."""
         reply = self.reply
-        if self.held or not (runs := reply.unsent()):
+        if self.held or self.under_way or not (runs := reply.unsent()):
             return None
         count, prefix = self.prefix
         where = b"%d\r\n$%d\r\n%d\r\n" % (reply.generation, len(str(reply.sent)), reply.sent)
@@ -76,35 +87,27 @@ def packed(*parts: bytes | str | int) -> tuple[int, bytes]:
 class Appender:
     """Appends what replies have gathered; one for all turns of a worker."""
 
-    def __init__(self, client: "redis.asyncio.Redis", keys: Keys) -> None:
-        self._client = client
+    def __init__(self, client: Nodes, keys: Keys) -> None:
+        self._nodes = client
         self._keys = keys
-        self._dirty: dict[Writing, None] = {}
-        self._link: Link | None = None
-        self._flight: deque[Writing | None] = deque()  # of the pipeline under way, in its order; None: SCRIPT LOAD
-        self._unknown = True  # the server is to be told the script
-        self._refused = False  # a reply of it said: not now
-        self._began = 0.0  # when the last pipeline was sent
-        self._timer: asyncio.TimerHandle | None = None
+        self._sha = digest("append", clustered=client.clustered)
+        self._pipelines: dict[Client, Pipeline] = {}
+        self._tasks: asyncio.TaskGroup | None = None
 
     def write(self, grant: Grant, reply: Reply, lost: Callable[[], None]) -> Writing:
         """Begin to write a reply."""
-        return Writing(grant, reply, self._keys.appended(grant.claim.conversation), lost)
+        writing = Writing(grant, reply, self._keys.appended(grant.claim.conversation), self._sha, lost)
+        writing.pipeline = self.pipeline(self._nodes.known(writing.key))
+        return writing
 
     def notify(self, writing: Writing) -> None:
         """The reply has grown."""
-        self._dirty[writing] = None
-        if self._link is None or self._flight:
-            return
-        if not writing.reply.sent:
-            self._flush()
-        elif self._timer is None:
-            self._schedule(GATHER)
+        writing.pipeline.notify(writing)
 
     async def hold(self, writing: Writing) -> None:
         """Keep off the reply from now on; returns when nothing of it is under way."""
         writing.held = True
-        self._dirty.pop(writing, None)
+        writing.pipeline.drop(writing)
         if writing.under_way:
             writing.rest = asyncio.get_running_loop().create_future()
             await writing.rest
@@ -116,12 +119,100 @@ class Appender:
             self.notify(writing)
 
     async def run(self) -> None:
-        """Hold the link, for ever; makes it anew when it is lost."""
+        """Hold the links, for ever."""
+        with contextlib.suppress(*TRANSIENT):
+            for client in await self._nodes.every():
+                self.pipeline(client)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for pipeline in self._pipelines.values():
+                    self._tasks.create_task(pipeline.run())
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._tasks = None
+
+    def pipeline(self, client: Client) -> "Pipeline":
+        """The pipeline to a server."""
+        pipeline = self._pipelines.get(client)
+        if pipeline is None:
+            script = source("append", clustered=self._nodes.clustered)
+            pipeline = self._pipelines[client] = Pipeline(client, self, script)
+            if self._tasks is not None:
+                self._tasks.create_task(pipeline.run())
+        return pipeline
+
+    def home(self, writing: Writing) -> "Pipeline":
+        """The pipeline to the server that has a reply's conversation, as far as is known."""
+        return self.pipeline(self._nodes.known(writing.key))
+
+    def redirect(self, writing: Writing, message: str, asked: Client) -> None:
+        """A node says that another one has the conversation: for good (MOVED), or for this once (ASK)."""
+        assert isinstance(self._nodes, Cluster)
+        other = self.pipeline(self._nodes.redirected(message, asked))
+        if message.startswith("MOVED"):
+            writing.pipeline = other
+            other.notify(writing)
+        else:
+            other.ask(writing)
+
+    def deserted(self, client: Client) -> bool:
+        """Whether a server that cannot be reached is none of ours any more; its pipeline is forgotten then."""
+        if not isinstance(self._nodes, Cluster):
+            return False
+        self._nodes.doubt()
+        if self._nodes.serves(client):
+            return False
+        self._pipelines.pop(client, None)
+        return True
+
+
+class Pipeline:
+    """Carries replies to one server."""
+
+    def __init__(self, client: Client, appender: Appender, script: str) -> None:
+        self._client = client
+        self._appender = appender
+        self._script = script
+        self._dirty: dict[Writing, None] = {}
+        self._asking: set[Writing] = set()  # those of them that another node serves, and sent here for once
+        self._link: Link | None = None
+        self._flight: deque[Writing | None] = deque()  # of what is under way, in its order; None: SCRIPT LOAD, ASKING
+        self._unknown = True  # the server is to be told the script
+        self._refused = False  # a reply of it said: not now
+        self._over = False  # the server is none of ours any more
+        self._began = 0.0  # when the last pipeline was sent
+        self._timer: asyncio.TimerHandle | None = None
+
+    def notify(self, writing: Writing) -> None:
+        """The reply has grown."""
+        self._dirty[writing] = None
+        if self._link is None or self._flight:
+            if self._over:
+                self._rehome()
+            return
+        if not writing.reply.sent:
+            self._flush()
+        elif self._timer is None:
+            self._schedule(GATHER)
+
+    def drop(self, writing: Writing) -> None:
+        """Send nothing of a reply."""
+        self._dirty.pop(writing, None)
+
+    def ask(self, writing: Writing) -> None:
+        """Send what a reply has to a node that does not serve it yet."""
+        self._asking.add(writing)
+        self.notify(writing)
+
+    async def run(self) -> None:
+        """Hold the link, as long as the server is one of ours; makes it anew when it is lost."""
         try:
             while True:
                 try:
                     self._link = await Link.open(self._client, self._settle_next)
                 except TRANSIENT:
+                    if self._leave():
+                        return
                     await asyncio.sleep(PAUSE)
                     continue
                 self._flush()
@@ -129,11 +220,27 @@ class Appender:
                 self._link = None
                 self._abandon()
                 await asyncio.sleep(PAUSE)
+                if self._leave():
+                    return
         finally:
             if self._link is not None:
                 self._link.cut()
             self._link = None
             self._abandon()
+
+    def _leave(self) -> bool:
+        """Without a link: have what other servers serve by now go there. Tells whether this one is to be left."""
+        self._over = self._appender.deserted(self._client)
+        self._rehome()
+        return self._over
+
+    def _rehome(self) -> None:
+        for writing in list(self._dirty):
+            home = self._appender.home(writing)
+            if home is not self:
+                del self._dirty[writing]
+                writing.pipeline = home
+                home.notify(writing)
 
     async def _watch(self, link: Link) -> None:
         """Wait until the link is lost; cut one that does not answer."""
@@ -153,6 +260,7 @@ class Appender:
                 writing.settled()
                 self._again(writing)
         self._flight.clear()
+        self._asking.clear()
         self._unknown = True
 
     def _schedule(self, seconds: float) -> None:
@@ -173,6 +281,10 @@ class Appender:
         commands: list[bytes] = []
         for writing in self._dirty:
             if (command := writing.command()) is not None:
+                if writing in self._asking:
+                    self._asking.discard(writing)
+                    commands.append(ASKING)
+                    self._flight.append(None)
                 commands.append(command)
                 writing.under_way = True
                 self._flight.append(writing)
@@ -180,7 +292,7 @@ class Appender:
         if commands:
             if self._unknown:
                 self._unknown = False
-                commands.insert(0, pack(("SCRIPT", "LOAD", source("append"))))
+                commands.insert(0, pack(("SCRIPT", "LOAD", self._script)))
                 self._flight.appendleft(None)
             self._began = asyncio.get_running_loop().time()
             self._refused = False
@@ -211,6 +323,10 @@ class Appender:
         """The store did not run the script."""
         if reason.startswith("NOSCRIPT"):
             self._unknown = True
+        elif code(reason) in REDIRECTIONS:
+            if not writing.held:
+                self._appender.redirect(writing, reason, self._client)
+            return
         elif is_passing(reason) or is_out_of_memory(reason):
             self._refused = True
         else:
@@ -221,5 +337,9 @@ class Appender:
         self._again(writing)
 
     def _again(self, writing: Writing) -> None:
-        if not writing.held:
+        if writing.held:
+            return
+        if writing.pipeline is self:
             self._dirty[writing] = None
+        else:
+            writing.pipeline.notify(writing)

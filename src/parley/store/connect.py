@@ -7,9 +7,11 @@ What differs from redis-py's defaults, and why (each was seen to do harm):
     no socket timeout where a command may block, and 5 s elsewhere; keepalive probes find a dead peer there
 """
 
+import contextlib
 import os
 import re
 import ssl
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from parley.core.errors import Unavailable
-from parley.store.address import TLS, Watched, normalise, redacted, validate_prefix, watched
+from parley.store.address import TLS, Watched, clustered, normalise, redacted, validate_prefix, watched
 from parley.store.connections import (
     CONNECT_TIMEOUT,
     PlainConnection,
@@ -54,12 +56,34 @@ TLS_ADVICE = {
 
 
 class Client(Redis):
-    """redis-py's client, and the one link that all scripts run over."""
+    """redis-py's client of one server, and the one link that all scripts run over. See `nodes.Nodes`."""
+
+    clustered = False
 
     @cached_property
     def multiplexer(self) -> Multiplexer:
         """The link."""
         return Multiplexer(self)
+
+    async def of(self, key: bytes) -> "Client":
+        """The client of the server that has a key: this one."""
+        return self
+
+    def known(self, key: bytes) -> "Client":
+        """The same, at once."""
+        return self
+
+    def serves(self, client: Redis) -> bool:
+        """Whether a client's server is one of these."""
+        return True
+
+    async def every(self) -> "list[Client]":
+        """The clients of all servers: this one."""
+        return [self]
+
+    async def execute(self, key: bytes, *command: Any) -> Any:
+        """Run a command about a key over a connection of its own."""
+        return await self.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
@@ -80,9 +104,17 @@ def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Clien
         ValueError: the URL is malformed.
     """
     url = normalise(url)
+    if clustered(url):
+        raise ValueError("here it must be one server, not a cluster")
     address = watched(url)
-    where: dict[str, Any] = dict(parse_url(address.server if address else url))
-    options = where | {
+    options = pool_options(address.server if address else url, connections=connections, blocking=blocking)
+    return client_of(_watched_pool(address, options) if address else _pool(options))
+
+
+def pool_options(url: str, *, connections: int, blocking: bool) -> dict[str, Any]:
+    """What a pool of redis-py's is told of a server and of how to speak to it."""
+    where: dict[str, Any] = dict(parse_url(url))
+    return where | {
         "max_connections": connections,
         "timeout": POOL_WAIT,
         "protocol": 2,
@@ -90,26 +122,30 @@ def connect(url: str, *, connections: int = 32, blocking: bool = False) -> Clien
         "socket_timeout": None if blocking else COMMAND_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
     }
-    client = Client(connection_pool=_watched_pool(address, options) if address else _pool(options))
+
+
+def client_of(pool: BlockingConnectionPool) -> Client:
+    """A client that owns a pool."""
+    client = Client(connection_pool=pool)
     client.auto_close_connection_pool = True
     return client
 
 
 def _pool(options: dict[str, Any]) -> BlockingConnectionPool:
     if "path" not in options:
-        kind = TlsConnection if _tls(options) else PlainConnection
+        kind = TlsConnection if tls_options(options) else PlainConnection
         options["connection_class"] = kind
     return BlockingConnectionPool(**options)
 
 
 def _watched_pool(address: Watched, options: dict[str, Any]) -> PrimaryPool:
-    tls = _tls(options)
+    tls = tls_options(options)
     options["connection_class"] = PrimaryTlsConnection if tls else PrimaryConnection
     del options["host"]
     return PrimaryPool(sentinels=Sentinels(address, tls), **options)
 
 
-def _tls(options: dict[str, Any]) -> dict[str, Any]:
+def tls_options(options: dict[str, Any]) -> dict[str, Any]:
     """redis-py's options for TLS among these; none without TLS."""
     if options.get("connection_class") is not SSLConnection:
         return {}
@@ -125,6 +161,7 @@ class ServerInfo(Struct, frozen=True):
     version: tuple[int, ...]
     appends: bool  # it keeps an append-only file
     cluster: bool
+    servers: int = 1  # the primaries of a cluster, of which all this is true
 
     @property
     def waits_for_disk(self) -> bool:
@@ -132,7 +169,8 @@ class ServerInfo(Struct, frozen=True):
         return self.appends and self.version >= WAITAOF
 
     def __str__(self) -> str:
-        return f"{self.name} {'.'.join(map(str, self.version))}"
+        of = f", a cluster of {self.servers}" if self.cluster else ""
+        return f"{self.name} {'.'.join(map(str, self.version))}{of}"
 
 
 async def check(client: Redis, prefix: str) -> ServerInfo:
@@ -141,20 +179,32 @@ async def check(client: Redis, prefix: str) -> ServerInfo:
     Raises:
         Unavailable: it cannot; one line says what to change, and never the password.
     """
-    where = _where(client)
-    _look_for_files(where, client)
-    try:
-        about: dict[str, Any] = await client.info()
-        info = _examine(where, about)
+    where = where_is(client)
+    with told(where, client, prefix):
+        info = await examine(client, where)
+        if info.cluster:
+            raise unfit(where, "is a node of a cluster: begin with redis+cluster:// (or rediss+cluster://)")
         await _try_to_write(client, prefix)
+    return info
+
+
+@contextlib.contextmanager
+def told(where: str, client: Redis, prefix: str) -> Iterator[None]:
+    """What a server refuses, or does not answer, told in one line.
+
+    Raises:
+        Unavailable: in place of whatever else is raised.
+    """
+    try:
+        yield
     except SentinelRefusal as error:
         raise Unavailable("redis_refused", f"{where}: {_first_line(error)}") from None
     except exceptions.AuthenticationError as error:
         raise Unavailable("redis_refused", f"{where} refused the user or password: {_first_line(error)}") from None
     except exceptions.ReadOnlyError:
-        raise _unfit(where, "is a read-only replica: name its primary") from None
+        raise unfit(where, "is a read-only replica: name its primary") from None
     except exceptions.OutOfMemoryError:
-        raise _unfit(where, "is full: give it more memory (maxmemory)") from None
+        raise unfit(where, "is full: give it more memory (maxmemory)") from None
     except exceptions.BusyLoadingError:
         raise Unavailable("redis_loading", f"{where} is still loading its data: try again") from None
     except exceptions.ResponseError as error:
@@ -166,7 +216,17 @@ async def check(client: Redis, prefix: str) -> ServerInfo:
         reason = _first_line(error)
         tls = ", does it speak TLS at this port, and take the client certificate" if _speaks_tls(client) else ""
         raise Unavailable("redis_unreachable", f"{where} cannot be reached ({reason}): is it running{tls}?") from None
-    return info
+
+
+async def examine(client: Redis, where: str) -> ServerInfo:
+    """What the server says of itself.
+
+    Raises:
+        Unavailable: it will not do. Or what redis-py raises.
+    """
+    _look_for_files(where, client)
+    about: dict[str, Any] = await client.info()
+    return _examine(where, about)
 
 
 def _examine(where: str, about: dict[str, Any]) -> ServerInfo:
@@ -174,12 +234,12 @@ def _examine(where: str, about: dict[str, Any]) -> ServerInfo:
     text = str(about["valkey_version" if valkey else "redis_version"])
     version = tuple(map(int, re.findall(r"\d+", text)[:3]))
     if not valkey and version < MINIMUM:
-        raise _unfit(where, f"is Redis {text}: 6.2 or newer is needed")
+        raise unfit(where, f"is Redis {text}: 6.2 or newer is needed")
     if about.get("role") == "slave" and str(about.get("slave_read_only", "1")) == "1":
-        raise _unfit(where, "is a read-only replica: name its primary")
+        raise unfit(where, "is a read-only replica: name its primary")
     policy = about.get("maxmemory_policy", "noeviction")
     if int(about.get("maxmemory", 0)) and policy != "noeviction":
-        raise _unfit(where, f"throws data away when it is full: set maxmemory-policy to noeviction, not {policy}")
+        raise unfit(where, f"throws data away when it is full: set maxmemory-policy to noeviction, not {policy}")
     return ServerInfo(
         name="Valkey" if valkey else "Redis",
         version=version,
@@ -218,7 +278,8 @@ def _tls_fault(error: BaseException | None) -> str | None:
     return f"{reason}{next((advice for word, advice in TLS_ADVICE.items() if word in reason), '')}"
 
 
-def _where(client: Redis) -> str:
+def where_is(client: Redis) -> str:
+    """A server's name in what is told of it."""
     if isinstance(client.connection_pool, PrimaryPool):
         return f"the primary of {client.connection_pool.sentinels.watched}"
     about = client.connection_pool.connection_kwargs
@@ -226,7 +287,8 @@ def _where(client: Redis) -> str:
     return f"Redis at {path or '{}:{}'.format(about.get('host', 'localhost'), about.get('port', 6379))}"
 
 
-def _unfit(where: str, reason: str) -> Unavailable:
+def unfit(where: str, reason: str) -> Unavailable:
+    """What is said of a server that answers and will not do."""
     return Unavailable("redis_unfit", f"{where} {reason}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from weakref import WeakSet
 
 from redis import exceptions
 from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection
@@ -26,6 +27,23 @@ class PlainConnection(Connection):
 
 
 class TlsConnection(PlainConnection, SSLConnection):
+    """The same, over TLS."""
+
+
+class NodeConnection(PlainConnection):
+    """One to a node of a cluster, which is told of it, and may end it."""
+
+    def __init__(self, *, writers: WeakSet[asyncio.StreamWriter], **options: Any) -> None:
+        super().__init__(**options)
+        self._writers = writers
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        assert self._writer is not None
+        self._writers.add(self._writer)
+
+
+class NodeTlsConnection(NodeConnection, SSLConnection):
     """The same, over TLS."""
 
 

@@ -18,8 +18,8 @@ from parley.core.event import Entry
 from parley.core.limits import Lifetimes, Limits
 from parley.core.snapshot import Partial, Snapshot
 from parley.core.turn import Outcome, Private, Request, Status, Turn
-from parley.store.connect import Client
 from parley.store.keys import TURNS, Keys
+from parley.store.nodes import Nodes
 from parley.store.scripts import TRANSIENT, Scripts
 from parley.wire import record
 
@@ -30,9 +30,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Barrier(Protocol):
-    """Waits until everything acknowledged so far is as durable as it gets (see store.durability)."""
+    """Waits until everything acknowledged so far (in a cluster: of a conversation) is as durable as it gets.
 
-    async def __call__(self) -> str: ...
+    See store.durability.
+    """
+
+    async def __call__(self, conversation: str = "") -> str: ...
 
 
 class Receipt(Struct, frozen=True):
@@ -52,7 +55,7 @@ class Conversations:
 
     def __init__(
         self,
-        client: Client,
+        client: Nodes,
         keys: Keys,
         limits: Limits,
         lifetimes: Lifetimes,
@@ -83,7 +86,7 @@ class Conversations:
         if reply[0] == b"GONE":
             raise _gone()
         if durable:
-            await self._barrier()
+            await self._barrier(conversation)
         return bool(reply[0] == b"OK")
 
     async def post(
@@ -120,10 +123,10 @@ class Conversations:
         answer = reply[0]
         if answer == b"OK":
             cursor, position = reply[1].decode(), int(reply[2])
-            safe = await self._barrier() if durable else "memory"
+            safe = await self._barrier(conversation) if durable else "memory"
             return Receipt(conversation, turn, "queued", safe, cursor=cursor, position=position)
         if answer == b"DUP":
-            safe = await self._barrier() if durable else "memory"
+            safe = await self._barrier(conversation) if durable else "memory"
             return Receipt(conversation, turn, reply[1].decode(), safe, replayed=True)
         raise _refusal(answer)
 
@@ -143,7 +146,7 @@ class Conversations:
         )  # fmt: skip
         if reply[0] not in (b"OK", b"DUP"):
             raise _refusal(reply[0])
-        await self._barrier()
+        await self._barrier(conversation)
         return bool(reply[0] == b"OK")
 
     async def take_out(self, conversation: str, turn: str, item: int | None) -> None:
@@ -158,7 +161,7 @@ class Conversations:
             raise Conflict("turn_in_progress", "This has not ended yet.")
         if reply[0] != b"OK":
             raise NotFound("turn_not_found", "No such turn.")
-        await self._barrier()
+        await self._barrier(conversation)
 
     async def cancel(self, conversation: str, turn: str) -> tuple[bool, Status]:
         """Stop a turn; it is over when this returns. Tells whether this call ended it, and its status.
@@ -183,7 +186,7 @@ class Conversations:
         reply = await self._run("change", conversation, _encode(about), _encode(about.public()), ttl)
         if reply[0] != b"OK":
             raise _refusal(reply[0])
-        await self._barrier()
+        await self._barrier(conversation)
         return str(reply[1].decode())
 
     async def share(self, conversation: str, link: str) -> str:
@@ -198,7 +201,7 @@ class Conversations:
         reply = await self._run("share", conversation, link)
         if reply[0] != b"OK":
             raise _refusal(reply[0])
-        await self._barrier()
+        await self._barrier(conversation)
         return str(reply[1].decode())
 
     async def shared(self, conversation: str) -> str:
@@ -212,7 +215,7 @@ class Conversations:
     async def delete(self, conversation: str) -> bool:
         """Forget a conversation. Tells whether there was one."""
         reply = await self._run("delete", conversation, self._lifetimes.tombstone * 1000)
-        await self._barrier()
+        await self._barrier(conversation)
         return bool(reply[0] == b"OK")
 
     async def owner(self, conversation: str) -> str | None:
@@ -292,7 +295,7 @@ class Conversations:
             if reply[0] != b"OK":
                 raise _refusal(reply[0])
             written += reply[1]
-        await self._barrier()
+        await self._barrier(conversation)
         return written
 
     # The index of an owner's conversations. It only helps to find them: what is not in Redis any more is skipped.

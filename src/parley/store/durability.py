@@ -7,17 +7,22 @@ for a server whose append-only file is on this machine, `WaitAof` for a foreign 
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from parley.core import ids
 from parley.core.errors import Unavailable
+from parley.store.cluster import Cluster
 from parley.store.connect import Client
+from parley.store.keys import Keys
 
 Durability = Literal["memory", "fsync"]
 
@@ -31,7 +36,7 @@ SETTLED = 1_000_000_000
 class NoBarrier:
     """Waits for nothing: what is accepted is in the server's memory now, on its disk in a second or two."""
 
-    async def __call__(self) -> Durability:
+    async def __call__(self, conversation: str = "") -> Durability:
         return "memory"
 
 
@@ -45,7 +50,7 @@ class GroupBarrier(ABC):
         self._running: asyncio.Task[Durability] | None = None
         self._next: asyncio.Task[Durability] | None = None
 
-    async def __call__(self) -> Durability:
+    async def __call__(self, conversation: str = "") -> Durability:
         """Return once what the server acknowledged before this call is as safe as the answer says.
 
         Raises:
@@ -170,6 +175,51 @@ class WaitAof(GroupBarrier):
         except RedisError as error:
             raise Unavailable("storage_unavailable", "the message store does not answer") from error
         return "fsync" if synced[0] >= 1 else "memory"
+
+
+class ClusterBarrier:
+    """The same for a cluster: asks the node that has the conversation, and no other. A round for each node.
+
+    Args:
+        keys: those of the deployment; a key of each shard's own is written to.
+    """
+
+    def __init__(self, cluster: Cluster, keys: Keys) -> None:
+        self._cluster = cluster
+        self._keys = keys
+        self._rounds: WeakKeyDictionary[Client, WaitAof] = WeakKeyDictionary()
+
+    async def __call__(self, conversation: str = "") -> Durability:
+        """Return once what was acknowledged of a conversation is as safe as the answer says; without one: of all.
+
+        Raises:
+            Unavailable: the node fails, or gave the conversation away meanwhile; what was written may not survive.
+        """
+        shards = (ids.shard_of(conversation),) if conversation else self._keys.shards
+        answers = await asyncio.gather(*map(self._wait, shards))
+        return "fsync" if set(answers) == {"fsync"} else "memory"
+
+    async def _wait(self, shard: str) -> Durability:
+        try:
+            return await self._ask(shard)
+        except Unavailable:
+            # The shard may be another node's by now, or that whose key the round wrote to.
+            return await self._ask(shard)
+
+    async def _ask(self, shard: str) -> Durability:
+        key = self._keys.sync(shard)
+        try:
+            node = await self._cluster.of(key)
+        except (RedisError, OSError) as error:
+            raise Unavailable("storage_unavailable", "the message store does not answer") from error
+        waiting = self._rounds.setdefault(node, WaitAof(node, key.decode()))
+        try:
+            return await waiting()
+        except Unavailable:
+            self._rounds.pop(node, None)
+            with contextlib.suppress(RedisError, OSError):
+                await self._cluster.learn()
+            raise
 
 
 def _sync_path(path: Path) -> tuple[int, int] | None:

@@ -20,10 +20,10 @@ from parley.core.errors import Gone, NotFound, TooLarge, TooMany
 from parley.core.limits import Lifetimes, Limits
 from parley.core.message import Message
 from parley.core.turn import Turn
-from parley.store.connect import Client
 from parley.store.conversations import Conversations
 from parley.store.durability import NoBarrier
 from parley.store.keys import Keys
+from parley.store.nodes import Nodes
 from parley.store.scripts import Scripts
 from parley.wire import record
 
@@ -54,7 +54,7 @@ class Histories:
     Every method raises Unavailable when the store is out of reach.
     """
 
-    def __init__(self, client: Client, keys: Keys, limits: Limits, lifetimes: Lifetimes) -> None:
+    def __init__(self, client: Nodes, keys: Keys, limits: Limits, lifetimes: Lifetimes) -> None:
         self._keys = keys
         self._limits = limits
         self._scripts = Scripts(client)

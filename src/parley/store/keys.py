@@ -49,6 +49,10 @@ class Keys:
         """A shard's work queue."""
         return f"{self.prefix}{{{shard}}}:queue".encode()
 
+    def sync(self, shard: str) -> bytes:
+        """What is written in order to hear that a shard's node has it on disk."""
+        return f"{self.prefix}{{{shard}}}:sync".encode()
+
     def session(self, token_hash: str) -> bytes:
         """A session, by the SHA-256 of its token."""
         return f"{self.prefix}{{{self._spread(token_hash)}}}:session:{token_hash}".encode()

@@ -12,9 +12,9 @@ from parley.core.about import About
 from parley.core.errors import Conflict, Gone, NotFound, Unavailable
 from parley.core.limits import Lifetimes, Limits
 from parley.core.turn import Private, Turn
-from parley.store.connect import Client
 from parley.store.conversations import Barrier, Conversations
 from parley.store.keys import Keys
+from parley.store.nodes import Nodes
 from parley.store.scripts import TRANSIENT
 from parley.store.seed_data import Old
 from parley.store.sessions import Sessions
@@ -41,7 +41,7 @@ class Migrated(Struct, frozen=True):
 class Migration:
     """Into one deployment."""
 
-    def __init__(self, client: Client, keys: Keys, limits: Limits, lifetimes: Lifetimes, barrier: Barrier) -> None:
+    def __init__(self, client: Nodes, keys: Keys, limits: Limits, lifetimes: Lifetimes, barrier: Barrier) -> None:
         self._client = client
         self._keys = keys
         self._lifetimes = lifetimes
@@ -94,10 +94,11 @@ class Migration:
         return ids.conversation_id(digest[:16], len(self._keys.shards))
 
     async def _fetch_salt(self) -> bytes:
-        key = f"{self._keys.prefix}migration"
+        key = f"{self._keys.prefix}migration".encode()
+        call = self._client.multiplexer.call
         try:
-            await self._client.set(key, secrets.token_bytes(16), nx=True)
-            found: Any = await self._client.get(key)
+            await call(("SET", key, secrets.token_bytes(16), "NX"))
+            found: Any = await call(("GET", key))
         except TRANSIENT as error:
             raise Unavailable("store_unreachable", "The store is out of reach.", retry_after=1) from error
         return bytes(found)

@@ -15,8 +15,21 @@ from redis import exceptions
 from parley.store.cancelling import cancel
 from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, code, pack
 
+
+class Redirection(exceptions.ResponseError):
+    """Another node of the cluster has the key; the message names it."""
+
+
+class Unserved(exceptions.ConnectionError):
+    """The cluster does not serve the key at the moment; nothing was done."""
+
+
 # Refusals that have a class of their own; the others are a ResponseError.
-CLASSES = {
+CLASSES: dict[str, type[exceptions.RedisError]] = {
+    "ASK": Redirection,
+    "CLUSTERDOWN": Unserved,
+    "MOVED": Redirection,
+    "TRYAGAIN": Unserved,
     "NOSCRIPT": exceptions.NoScriptError,
     "LOADING": exceptions.BusyLoadingError,
     "READONLY": exceptions.ReadOnlyError,
@@ -43,6 +56,21 @@ class Multiplexer:
             OSError, redis.exceptions.TimeoutError: there is no connection.
         """
         link = self._link or await self._opened()
+        answer = await self._send(link, command)
+        if isinstance(answer, Refusal):
+            raise refusal(str(answer))
+        return answer
+
+    async def ask(self, command: Sequence[bytes | str | int | float]) -> Any:
+        """The same to a node that takes a key over, for this command only (ASKING, of the cluster specification)."""
+        link = self._link or await self._opened()
+        self._send(link, ("ASKING",))
+        answer = await self._send(link, command)
+        if isinstance(answer, Refusal):
+            raise refusal(str(answer))
+        return answer
+
+    def _send(self, link: Link, command: Sequence[bytes | str | int | float]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         if not self._waiting:
@@ -51,10 +79,7 @@ class Multiplexer:
         link.send(pack(command))
         if self._watch is None:
             self._watch = loop.call_later(COMMAND_TIMEOUT, self._look)
-        answer = await reply
-        if isinstance(answer, Refusal):
-            raise refusal(str(answer))
-        return answer
+        return reply
 
     async def close(self) -> None:
         """Close the link."""

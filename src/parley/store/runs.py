@@ -4,6 +4,7 @@ The work queue of a shard is a stream with one consumer group; a token pending f
 resetting its idle time, taken over by whoever finds it idle for longer than the lease.
 """
 
+import asyncio
 import random
 from typing import Any
 
@@ -16,8 +17,8 @@ from parley.core.errors import Unavailable
 from parley.core.limits import Timing
 from parley.core.snapshot import Partial
 from parley.core.turn import Private, Status, Turn
-from parley.store.connect import Client
 from parley.store.keys import GROUP, Keys
+from parley.store.nodes import Nodes
 from parley.store.scripts import TRANSIENT, Scripts, Value, is_passing
 from parley.wire import record
 
@@ -25,6 +26,10 @@ _about = msgspec.json.Decoder(About)
 
 # Tries of a worker that still may be needed to end a turn when the store is away for a while.
 ENDING_PATIENCE = 600.0
+
+
+# Work queues, by their keys.
+Queues = tuple[bytes, ...]
 
 
 class Claim(Struct, frozen=True):
@@ -79,8 +84,8 @@ class Runs:
 
     def __init__(
         self,
-        client: Client,
-        blocking: Client,
+        client: Nodes,
+        blocking: Nodes,
         keys: Keys,
         timing: Timing,
         worker: str,
@@ -92,26 +97,36 @@ class Runs:
         self.worker = worker
         self._blocking = blocking
         self._queues = {keys.queue(shard): shard for shard in keys.shards}
+        self.all: Queues = tuple(self._queues)
 
-    async def prepare(self) -> None:
+    @property
+    def together(self) -> list[Queues]:
+        """The queues by what one command can wait for: all of them, or in a cluster each one alone."""
+        return [(queue,) for queue in self.all] if self.client.clustered else [self.all]
+
+    async def prepare(self, queues: Queues = ()) -> None:
         """Make the consumer groups, from each queue's beginning: what was posted before any worker lived counts."""
-        for queue in self._queues:
+        for queue in queues or self.all:
             try:
-                await self.client.xgroup_create(queue, GROUP, id="0", mkstream=True)
+                await self.client.multiplexer.call(("XGROUP", "CREATE", queue, GROUP, "0", "MKSTREAM"))
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    async def wait(self, seconds: float, count: int = 1) -> tuple[list[Claim], bool]:
+    async def wait(self, seconds: float, count: int = 1, queues: Queues = ()) -> tuple[list[Claim], bool]:
         """Wait for new tokens, at most so long and so many of each shard. Tells also whether someone called for a scan.
+
+        Args:
+            queues: those of `together` that are meant; none: all there are.
 
         Raises:
             NoGroup: prepare first.
         """
-        streams: Any = dict.fromkeys(self._queues, ">")
+        named = queues or self.all
         block = max(1, int(seconds * 1000))
+        command = ("XREADGROUP", "GROUP", GROUP, self.worker, "COUNT", count, "BLOCK", block, "STREAMS", *named)
         try:
-            reply: Any = await self._blocking.xreadgroup(GROUP.decode(), self.worker, streams, count=count, block=block)
+            reply: Any = await self._blocking.execute(named[0], *command, *(">" for _ in named))
         except ResponseError as error:
             raise _passing(error) from error
         found: list[Claim] = []
@@ -126,20 +141,18 @@ class Runs:
                     await self.scripts.run("drop", [queue], (token,))
         return found, scan
 
-    async def scan(self, count: int) -> list[Claim]:
-        """Take over tokens that nobody renewed for a lease; at most `count`."""
-        found: list[Claim] = []
-        pipe = self.client.pipeline(transaction=False)
-        queues = random.sample(list(self._queues), len(self._queues))
-        for queue in queues:
-            pipe.execute_command(
-                "XAUTOCLAIM", queue, GROUP, self.worker, int(self.timing.lease * 1000), "0-0", "COUNT", count
-            )
+    async def scan(self, count: int, queues: Queues = ()) -> list[Claim]:
+        """Take over tokens that nobody renewed for a lease; at most `count` of each shard."""
+        named = random.sample(queues or self.all, len(queues or self.all))
+        idle = int(self.timing.lease * 1000)
+        call = self.client.multiplexer.call
+        commands = (("XAUTOCLAIM", queue, GROUP, self.worker, idle, "0-0", "COUNT", count) for queue in named)
         try:
-            replies: list[Any] = await pipe.execute()
+            replies = await asyncio.gather(*map(call, commands))
         except ResponseError as error:
             raise _passing(error) from error
-        for queue, reply in zip(queues, replies, strict=True):
+        found: list[Claim] = []
+        for queue, reply in zip(named, replies, strict=True):
             for token, fields in _claimed(reply):
                 claim = self._claim(self._queues[queue], token, fields)
                 if claim:
@@ -237,10 +250,12 @@ class Runs:
 
     async def evict(self, worker: str) -> int:
         """Free at once what a worker holds that is known to be dead. Replies how many turns were freed."""
-        freed = 0
-        for queue in self._queues:
-            freed += int(await self.scripts.run("evict", [queue], (worker,)))
-        return freed
+        evictions = (self.scripts.run("evict", [queue], (worker,)) for queue in self._queues)
+        replies: list[Any] = await asyncio.gather(*evictions, return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply  # the others were freed all the same
+        return sum(replies)
 
     async def take_slot(self, model: str, holder: str, places: int) -> bool:
         """Hold (or keep) one of an upstream's places, for a lease."""

@@ -23,8 +23,8 @@ from redis.exceptions import (
 )
 
 from parley.core.errors import Unavailable
-from parley.store.connect import Client
 from parley.store.link import code
+from parley.store.nodes import Nodes
 
 Value = bytes | str | int | float
 
@@ -33,9 +33,16 @@ TRANSIENT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, BusyL
 PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "UNBLOCKED")
 
 
+# How scripts ring the bell in a cluster: for those who listen at this node, not by way of all other nodes (from Redis 7
+# on; docs/design/0010).
+PLAIN, SHARDED = "call('PUBLISH',", "call(redis.REDIS_VERSION_NUM and 'SPUBLISH' or 'PUBLISH',"
+
+
 @functools.cache
-def source(name: str) -> str:
+def source(name: str, *, clustered: bool = False) -> str:
     """A script's whole text, its includes in front."""
+    if clustered:
+        return source(name).replace(PLAIN, SHARDED)
     files = importlib.resources.files(__package__) / "scripts"
     text = (files / f"{name}.lua").read_text()
     match = re.search(r"^-- include (.*)$", text, re.MULTILINE)
@@ -44,9 +51,9 @@ def source(name: str) -> str:
 
 
 @functools.cache
-def digest(name: str) -> str:
+def digest(name: str, *, clustered: bool = False) -> str:
     """The SHA-1 under which Redis knows the script."""
-    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(source(name, clustered=clustered).encode(), usedforsecurity=False).hexdigest()
 
 
 def is_passing(error: Exception | str) -> bool:
@@ -60,17 +67,20 @@ def is_out_of_memory(error: Exception | str) -> bool:
 
 
 class Scripts:
-    """Runs scripts by name on one client."""
+    """Runs scripts by name, each on the server that has its keys."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Nodes) -> None:
         self._multiplexer = client.multiplexer
+        self._clustered = client.clustered
 
     async def once(self, name: str, keys: Sequence[bytes], args: Sequence[Value]) -> Any:
         """Run a script once; errors pass through. A server that does not know the script is told it."""
         try:
-            return await self._multiplexer.call(("EVALSHA", digest(name), len(keys), *keys, *args))
+            sha = digest(name, clustered=self._clustered)
+            return await self._multiplexer.call(("EVALSHA", sha, len(keys), *keys, *args))
         except NoScriptError:
-            return await self._multiplexer.call(("EVAL", source(name), len(keys), *keys, *args))
+            text = source(name, clustered=self._clustered)
+            return await self._multiplexer.call(("EVAL", text, len(keys), *keys, *args))
 
     async def run(self, name: str, keys: Sequence[bytes], args: Sequence[Value] = (), *, patience: float = 2.0) -> Any:
         """Run a script, repeating it until it surely ran once, for at most `patience` seconds.

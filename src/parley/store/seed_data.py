@@ -8,8 +8,9 @@ from typing import Any, Literal
 from msgspec import Struct
 from redis.exceptions import RedisError, ResponseError
 
-from parley.core.errors import Forbidden, Unavailable
-from parley.store.connect import Redis
+from parley.core.errors import Forbidden, ParleyError, Unavailable
+from parley.store.connect import Client
+from parley.store.nodes import Nodes
 from parley.store.scripts import TRANSIENT
 from parley.wire.old_seeds import Said, parse_item, parse_session
 
@@ -48,7 +49,7 @@ class SeedData:
         prefix: the course's, with its colon: ``msciab:``.
     """
 
-    def __init__(self, client: Redis, prefix: str) -> None:
+    def __init__(self, client: Nodes, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
 
@@ -66,17 +67,30 @@ class SeedData:
             Forbidden: the user may not look for keys; they have to be named.
         """
         patterns = [f"{self._prefix}{middle}{UUID_GLOB}" for middle in ("assistant:", ":")]
+        try:
+            servers = await self._client.every()
+        except RedisError as error:
+            raise _failure("SCAN", error) from error
         for pattern in patterns if seed == "course" else [UUID_GLOB]:
             seen: set[bytes] = set()
-            cursor: Any = 0
-            while True:
-                cursor, found = await self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-                for key in found:
+            for server in servers:
+                async for key in self._scan(server, pattern):
                     if key not in seen:
                         seen.add(key)
                         yield key.decode(errors="replace")
-                if int(cursor) == 0:
-                    break
+
+    async def _scan(self, server: Client, pattern: str) -> AsyncIterator[bytes]:
+        cursor: Any = 0
+        while True:
+            try:
+                reply: Any = await server.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)  # type: ignore[no-untyped-call]
+            except (RedisError, OSError) as error:
+                raise _failure("SCAN", error) from error
+            cursor, found = reply
+            for key in found:
+                yield key
+            if int(cursor) == 0:
+                return
 
     async def read(self, key: str) -> Old | None:
         """What lies under a key; None: nothing (any more), or nothing of a seed's."""
@@ -107,12 +121,16 @@ class SeedData:
             return None
         return Old("tutorial", key, session.said, session.unread, session.name, session.started)
 
-    async def _ask(self, *command: Any) -> Any:
+    async def _ask(self, name: str, key: str, *more: Any) -> Any:
         try:
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except TRANSIENT as error:
-            raise Unavailable("store_unreachable", "The old data's server is out of reach.", retry_after=1) from error
-        except ResponseError as error:
-            raise Forbidden("redis_refused", f"{command[0]} was refused: {str(error).partition(chr(10))[0]}") from error
-        except RedisError as error:
-            raise Unavailable("store_unreachable", f"The old data cannot be read: {type(error).__name__}.") from error
+            return await self._client.execute(key.encode(), name, key, *more)
+        except (RedisError, OSError) as error:
+            raise _failure(name, error) from error
+
+
+def _failure(name: str, error: Exception) -> ParleyError:
+    if isinstance(error, TRANSIENT):
+        return Unavailable("store_unreachable", "The old data's server is out of reach.", retry_after=1)
+    if isinstance(error, ResponseError):
+        return Forbidden("redis_refused", f"{name} was refused: {str(error).partition(chr(10))[0]}")
+    return Unavailable("store_unreachable", f"The old data cannot be read: {type(error).__name__}.")

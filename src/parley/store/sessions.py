@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from parley.core.errors import Unavailable
 from parley.core.limits import Lifetimes
-from parley.store.connect import Client
 from parley.store.keys import Keys
+from parley.store.nodes import Nodes
 from parley.store.scripts import TRANSIENT, Scripts
 
 # How the hash of a login's secret is told from a secret itself, which the first seed's own login keeps.
@@ -34,7 +34,7 @@ def token_hash(token: str) -> str:
 class Sessions:
     """The sessions of one deployment."""
 
-    def __init__(self, client: Client, keys: Keys, lifetimes: Lifetimes) -> None:
+    def __init__(self, client: Nodes, keys: Keys, lifetimes: Lifetimes) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._keys = keys
@@ -80,7 +80,8 @@ class Sessions:
             Unavailable: the store is out of reach.
         """
         try:
-            await self._client.set(self._keys.login(user), HASHED + token_hash(secret), ex=self._lifetimes.session_idle)
+            command = ("SET", self._keys.login(user), HASHED + token_hash(secret), "EX", self._lifetimes.session_idle)
+            await self._client.multiplexer.call(command)
         except TRANSIENT as error:
             raise _unreachable() from error
 
@@ -91,7 +92,7 @@ class Sessions:
             Unavailable: the store is out of reach.
         """
         try:
-            kept: Any = await self._client.get(self._keys.login(user))
+            kept: Any = await self._client.multiplexer.call(("GET", self._keys.login(user)))
         except TRANSIENT as error:
             raise _unreachable() from error
         if not kept:

@@ -15,7 +15,7 @@ from parley.models.registry import Models
 from parley.store.appender import Appender
 from parley.store.cancelling import cancel
 from parley.store.conversations import Barrier
-from parley.store.runs import TRANSIENT, Claim, Grant, IsolationDue, NoGroup, Runs
+from parley.store.runs import TRANSIENT, Claim, Grant, IsolationDue, NoGroup, Queues, Runs
 from parley.worker.brief import Assistants
 from parley.worker.turn import TurnRun
 
@@ -31,6 +31,15 @@ AT_ONCE = 4
 
 # Runs the turn of a token in a process of its own, which takes the token over, and waits for its end.
 Isolate = Callable[[Claim], Awaitable[None]]
+
+
+class Source:
+    """Queues that one command can wait for."""
+
+    def __init__(self, queues: Queues) -> None:
+        self.queues = queues
+        self.prepared = False  # they have their consumer group
+        self.next_scan = 0.0
 
 
 class Worker:
@@ -68,7 +77,6 @@ class Worker:
         self._folds: deque[tuple[float, str]] = deque()
         self._room = asyncio.Event()
         self._ends = asyncio.Event()  # turns have ended that may not be on disk yet
-        self._next_scan = 0.0
 
     async def serve(self, leave: asyncio.Event, finish: asyncio.Event) -> None:
         """Work until told to stop.
@@ -80,21 +88,22 @@ class Worker:
         Raises:
             Exception: something of the worker itself failed; the process should end and be started anew.
         """
-        helpers = [asyncio.create_task(part) for part in (self._appender.run(), self._tend(), self._settle())]
-        working = asyncio.create_task(self._work(finish))
+        helpers = self._helpers()
+        taking = [asyncio.create_task(self._take_from(queues, finish)) for queues in self._runs.together]
+        working = asyncio.create_task(self._work(taking))
         leaving = asyncio.create_task(leave.wait())
         try:
             done, _ = await asyncio.wait([leaving, working, *helpers], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await cancel(working, leaving)
+            await cancel(working, leaving, *taking)
             await self._hand_over()
             await cancel(*helpers)
 
     async def serve_one(self, claim: Claim, heir_of: str, leave: asyncio.Event) -> None:
         """Run the one turn of a token that another process of ours, `heir_of`, was given (isolation)."""
-        helpers = [asyncio.create_task(part) for part in (self._appender.run(), self._tend(), self._settle())]
+        helpers = self._helpers()
         leaving = asyncio.create_task(leave.wait())
         try:
             grant = await self._runs.acquire(claim, secrets.token_hex(8), heir_of=heir_of)
@@ -108,37 +117,47 @@ class Worker:
             await self._hand_over()
             await cancel(*helpers)
 
-    async def _work(self, finish: asyncio.Event) -> None:
-        prepared = False
-        while not finish.is_set():
-            try:
-                if not prepared:
-                    await self._runs.prepare()
-                    prepared = True
-                for claim in await self._claims():
-                    self._begin(claim)
-            except NoGroup:
-                prepared = False
-            except (*TRANSIENT, Unavailable):
-                await asyncio.sleep(random.uniform(0.02, 0.1))
+    def _helpers(self) -> list[asyncio.Task[None]]:
+        parts = (self._appender.run(), self._tend(), self._fold(), self._settle())
+        return [asyncio.create_task(part) for part in parts]
+
+    async def _work(self, taking: list[asyncio.Task[None]]) -> None:
+        """Until nothing new is taken and all has ended."""
+        await asyncio.gather(*taking)
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _claims(self) -> list[Claim]:
+    async def _take_from(self, queues: Queues, finish: asyncio.Event) -> None:
+        """Begin what comes over some queues, which one command can wait for."""
+        source = Source(queues)
+        while not finish.is_set():
+            try:
+                if not source.prepared:
+                    await self._runs.prepare(queues)
+                    source.prepared = True
+                for claim in await self._claims(source):
+                    self._begin(claim)
+            except NoGroup:
+                source.prepared = False
+            except (*TRANSIENT, Unavailable):
+                await asyncio.sleep(random.uniform(0.02, 0.1))
+
+    async def _claims(self, source: "Source") -> list[Claim]:
         """New tokens, or ones whose lease has run out; waits a little for them."""
         room = self._concurrency - len(self._tasks)
         if room <= 0:
             self._room.clear()
             await self._room.wait()
             return []
-        if time.monotonic() >= self._next_scan:
-            self._next_scan = time.monotonic() + self._timing.scan * random.uniform(0.7, 1.3)
-            found = await self._runs.scan(room)
+        if time.monotonic() >= source.next_scan:
+            source.next_scan = time.monotonic() + self._timing.scan * random.uniform(0.7, 1.3)
+            found = await self._runs.scan(room, source.queues)
             if found:
                 return found
-        claims, scan = await self._runs.wait(self._timing.scan / 2, max(1, min(room // self._shards, AT_ONCE)))
+        count = max(1, min(room // self._shards, AT_ONCE))
+        claims, scan = await self._runs.wait(self._timing.scan / 2, count, source.queues)
         if scan:
-            self._next_scan = 0.0
+            source.next_scan = 0.0
         return claims
 
     def _begin(self, claim: Claim) -> None:
@@ -205,10 +224,25 @@ class Worker:
             self._folds.append((time.monotonic() + FOLD_AFTER, grant.claim.conversation))
 
     async def _tend(self) -> None:
-        """Renew all leases four times a lease; fold what ended a while ago."""
+        """Renew all leases four times a lease. One whose server does not answer keeps the others from nothing."""
+        tending: dict[TurnRun, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await asyncio.sleep(self._timing.lease / 4)
+                for run, task in list(tending.items()):
+                    if task.done():
+                        del tending[run]
+                        task.result()
+                for run in self._running.values():
+                    if run not in tending:
+                        tending[run] = asyncio.create_task(run.tend())
+        finally:
+            await cancel(*tending.values())
+
+    async def _fold(self) -> None:
+        """Fold what ended a while ago."""
         while True:
             await asyncio.sleep(self._timing.lease / 4)
-            await asyncio.gather(*(run.tend() for run in list(self._running.values())))
             while self._folds and self._folds[0][0] <= time.monotonic():
                 with contextlib.suppress(Unavailable):
                     await self._runs.fold(self._folds.popleft()[1])
