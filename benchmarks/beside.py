@@ -47,6 +47,7 @@ LITELLM = """model_list:
 """
 
 APP = Path(__file__).parent / "peers" / "chainlit_app.py"
+FLOOR = APP.with_name("floor.py")
 
 
 class Peer(Struct, frozen=True):
@@ -66,6 +67,13 @@ class Peer(Struct, frozen=True):
 
 
 PEERS = {
+    "floor": Peer(
+        "",
+        (sys.executable, str(FLOOR)),
+        Chat,
+        variables={"PORT": "{port}", "UPSTREAM": "{upstream}", "REDIS_URL": "{redis}"},
+        needs_redis=True,
+    ),
     "resumable-stream": Peer(
         "resumable-stream",
         ("node", "{cache}/resumable-stream/server.mjs"),
@@ -105,12 +113,14 @@ PEERS = {
 
 
 def installed(name: str) -> bool:
-    """Whether the installation script has put it here."""
-    return (CACHE / name).is_dir()
+    """Whether the installation script has put it here. The floor is ours."""
+    return not PEERS[name].package or (CACHE / name).is_dir()
 
 
 def version(name: str, package: str) -> str:
     """What is installed of a peer."""
+    if not package:
+        return "-"
     npm = CACHE / name / "node_modules" / package / "package.json"
     if npm.exists():
         return str(json.loads(npm.read_text())["version"])

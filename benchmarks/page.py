@@ -69,7 +69,9 @@ MEANING = {
     "after are 16 conversations.",
     "beside": "64 conversations, one load, one client, in the same session. A peer's figures hold all its processes, "
     "with its Redis where it has one. resumable-stream keeps text in the memory of the process that produces it; "
-    "open-responses-server and Chainlit keep history in their memory; LiteLLM keeps nothing. Parley's are durable.",
+    "open-responses-server and Chainlit keep history in their memory; LiteLLM keeps nothing. Parley's are durable. "
+    "The floor (benchmarks/peers/floor.py) is no server, but what a durable relay costs in Python that can do nothing "
+    "else: bytes from the upstream to a Redis log and on, untouched, on bare protocols.",
 }
 
 LIMIT = """Neither the upstream nor the load client is what is measured: together, with nothing between, they carry
