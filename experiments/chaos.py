@@ -37,20 +37,24 @@ def plan(kind: str, seed: int, server: Path, seconds: float, number: int) -> Pla
     usual = Plan(
         seed=seed,
         duration=seconds,
-        conversations=36,
-        tokens=(40, 200),
-        delay=0.06,
+        conversations=72,
+        tokens=(40, 120),
+        delay=0.12,
         ahead=2,
         rollbacks=True,
         pace={"work": 0.7, "serve": 6.0, "redis": 6.0},
+        progress={"work": 600, "serve": 1500, "redis": 3000},
         recovery="regenerate" if number % 4 == 3 else "continue",
         redis_server=server,
     )
     if kind == "workers":
         return usual
     # A Redis that stands still cannot be killed meanwhile, and few replies are shown again faster.
-    pace: dict[Part, float] = {"work": 3.0, "serve": 6.0, "redis": 1.8}
-    return msgspec.structs.replace(usual, conversations=12, workers=2, pace=pace, faults=("kill", "term"))
+    pace: dict[Part, float] = {"work": 3.0, "serve": 6.0, "redis": 4.0}
+    progress: dict[Part, int] = {"work": 200, "serve": 400, "redis": 250}
+    return msgspec.structs.replace(
+        usual, conversations=24, workers=2, pace=pace, progress=progress, faults=("kill", "term")
+    )
 
 
 async def run(chosen: Plan) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("workers", "redis"), default="workers")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seconds", type=float, default=180.0, help="of one run")
+    parser.add_argument("--runs", type=int, default=0, help="so many, whatever time they take")
     parser.add_argument("--commit", default="", help="what is run, where this is no repository")
     parser.add_argument("--server", type=Path, action="append", default=[], help="one more server")
     parser.add_argument("--first", type=int, default=0, help="number of the first run")
@@ -87,7 +92,7 @@ def main() -> None:
     )
     until = time.monotonic() + args.minutes * 60
     for number in itertools.count(args.first):
-        if time.monotonic() > until:
+        if number - args.first >= args.runs if args.runs else time.monotonic() > until:
             return
         servers = [*binaries().values(), *filter(Path.exists, args.server)]
         server, seed = servers[number % len(servers)], random.randrange(1, 1 << 32)

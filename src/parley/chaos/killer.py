@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import Callable
 
 from parley.bench.installation import Running
 from parley.bench.processes import command_line, part
@@ -17,6 +18,7 @@ WEIGHTS: dict[Fault, int] = {"kill": 55, "stop": 30, "term": 15, "rollback": 35,
 SIGNALS: dict[Fault, signal.Signals] = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 # Seconds that a stopped process stands still: shorter and longer than a lease.
 STILL = (0.2, 5.0)
+POLL = 0.05
 NAMES: dict[Part, str] = {"work": "worker", "serve": "web", "redis": "redis"}
 
 
@@ -24,12 +26,16 @@ class Killer:
     """Hurts a running installation until it is cancelled; `done` counts what it did by part and fault.
 
     `forgotten` counts the bytes that Redis was made to forget.
+
+    Args:
+        seen: how many events viewers have seen so far.
     """
 
-    def __init__(self, server: Running, plan: Plan, quiet: Quiet) -> None:
+    def __init__(self, server: Running, plan: Plan, quiet: Quiet, seen: Callable[[], int]) -> None:
         self._server = server
         self._plan = plan
         self._quiet = quiet
+        self._seen = seen
         self.forgotten = 0
         self._stopped: set[int] = set()
         self.done: Counter[tuple[Part, Fault]] = Counter()
@@ -67,7 +73,10 @@ class Killer:
                         if fault == "stop":
                             self._stopped.add(pid)
                             pauses.create_task(self._wake(pid, rng.uniform(*STILL)))
+                enough = self._seen() + self._plan.progress.get(which, 0)
                 await asyncio.sleep(rng.expovariate(1 / pace))
+                while self._seen() < enough:
+                    await asyncio.sleep(POLL)
 
     async def _roll_back(self, fault: Fault, rng: random.Random) -> None:
         """A fault that made Redis forget nothing was only a kill."""

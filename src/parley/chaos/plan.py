@@ -31,6 +31,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         parts, faults: what is hurt, and how: killed (SIGKILL), stopped for a while (SIGSTOP), told to go (SIGTERM).
         rollbacks: Redis is also made to forget what no receipt with ``fsync`` stands for (see rollback.py).
         pace: from one fault to the next in a part, on average.
+        progress: events that viewers must have seen between two of them: on a slow machine everything takes longer.
         recovery: whether the model goes on behind a partial answer, or answers anew.
         redis_server: the server to run on; None: the one that `parley up` finds.
     """
@@ -48,5 +49,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = FAULTS
     rollbacks: bool = False
     pace: Mapping[Part, float] = field(default_factory=PACE.copy)
+    progress: Mapping[Part, int] = field(default_factory=dict[Part, int])
     recovery: Literal["continue", "regenerate"] = "continue"
     redis_server: Path | None = None

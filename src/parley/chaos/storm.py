@@ -32,7 +32,7 @@ class Storm:
     def __init__(self, place: Place, plan: Plan) -> None:
         self.plan = plan
         self._quiet = Quiet()
-        self.killer = Killer(place.server, plan, self._quiet)
+        self.killer = Killer(place.server, plan, self._quiet, self._frames)
         self.talks: list[Talk] = []
         self.interrupted = False
         self.calm = False
@@ -70,6 +70,10 @@ class Storm:
     def frozen(self) -> float:
         """The longest that a reply stood still over a takeover, in seconds."""
         return max((gap for talk in self.talks for gap in talk.viewers[0].gaps), default=0.0)
+
+    def _frames(self) -> int:
+        """Events that viewers have seen so far."""
+        return sum(viewer.frames for talk in self.talks for viewer in talk.viewers)
 
     def stop(self) -> None:
         """No more faults and no more messages; what was accepted may still end."""
