@@ -181,7 +181,7 @@ class Pipeline:
         self._refused = False  # a reply of it said: not now
         self._over = False  # the server is none of ours any more
         self._began = 0.0  # when the last pipeline was sent
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def notify(self, writing: Writing) -> None:
         """The reply has grown."""
@@ -269,7 +269,8 @@ class Pipeline:
         if (wait := self._began + seconds - loop.time()) > 0:
             self._timer = loop.call_later(wait, self._flush)
         else:
-            self._flush()
+            # Behind all whose readers woke in this round of the loop (models.beat).
+            self._timer = loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Send one pipeline with all that has gathered."""
