@@ -83,6 +83,7 @@ async def everything(b: Bench) -> None:
     await other.path(taken, turns=9, size=10**6)
     await other.final(taken, 2, 2, "completed", b"", ["", "!"])
     await _looked_at(b, conversation)
+    await _audited(b)
     await b.conversations.delete(conversation)
     while not heard or b"deleted" not in heard[-1].data:
         await asyncio.sleep(0.005)
@@ -143,6 +144,17 @@ async def _looked_at(b: Bench, conversation: str) -> None:
     await runs.fold(conversation)
     assert await runs.take_slot("m", "holder", 1)
     await runs.free_slot("m", "holder")
+
+
+async def _audited(b: Bench) -> None:
+    """A conversation whose token is delivered, and pending for nobody."""
+    conversation = await b.conversation()
+    turn = (await b.say(conversation, "lost")).turn
+    runs = b.runs("a")
+    await b.take(runs)
+    await b.client.xgroup_delconsumer(b.keys.queue("00").decode(), "w", "a")
+    assert await runs.audit(0.001) == 1
+    assert await b.conversations.cancel(conversation, turn) == (True, "cancelled")
 
 
 async def _poisoned(b: Bench) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from parley.core.errors import Unavailable
+from parley.store import connections
 from parley.store.connect import Client, ServerInfo, check, connect, normalise, redacted, validate_prefix
 from tests.redis_servers import Server, binaries, free_port, running
 
@@ -252,6 +255,24 @@ def test_a_blocking_client_outwaits_the_command_timeout(server: Server, monkeypa
         await plain.aclose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_stopped_server_is_given_up_also_where_replies_may_take_for_ever(
+    tcp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection, and says nothing: plain blocking connections once waited for its handshake for ever."""
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT", 0.3)
+
+    async def main(url: str) -> None:
+        client = connect(url, blocking=True)
+        with pytest.raises(exceptions.TimeoutError):
+            await asyncio.wait_for(client.xread({"queue": "$"}, block=0), 10)
+        await client.aclose()
+
+    with running(tcp=tcp) as stopped:
+        os.kill(stopped.pid, signal.SIGSTOP)
+        asyncio.run(main(stopped.url))
 
 
 def test_no_more_connections_than_allowed(server: Server) -> None:

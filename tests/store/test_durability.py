@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from parley.core.errors import Unavailable
 from parley.store import durability
 from parley.store.connect import Client, connect
-from parley.store.durability import FileBarrier, NoBarrier, WaitAof
+from parley.store.durability import FileBarrier, NoBarrier, ServerBarrier
 from tests.redis_servers import Server, binaries, running
 
 every_server = pytest.mark.parametrize("name", list(binaries()))
@@ -113,7 +113,7 @@ def test_calls_during_a_round_share_the_next_one(name: str, monkeypatch: pytest.
         release = asyncio.Event()
         real = FileBarrier._round
 
-        async def counted(self: FileBarrier) -> durability.Durability:
+        async def counted(self: FileBarrier) -> tuple[durability.Durability, bytes]:
             nonlocal rounds
             rounds += 1
             await release.wait()
@@ -190,11 +190,18 @@ def test_without_a_barrier_it_is_memory() -> None:
     assert asyncio.run(NoBarrier()()) == "memory"
 
 
-class Scripted:
-    """A server that says OK to everything except WAITAOF, to which it gives the next of the answers."""
+def info(*lines: str) -> bytes:
+    """A section of INFO as it goes over the connection."""
+    text = "".join(f"{line}\r\n" for line in lines)
+    return f"${len(text)}\r\n{text}\r\n".encode()
 
-    def __init__(self, *answers: bytes) -> None:
+
+class Scripted:
+    """A server that says OK to everything except WAITAOF and WAIT, to which it gives the next of the answers."""
+
+    def __init__(self, *answers: bytes, replicas: int = 0) -> None:
         self.answers = list(answers)
+        self.replicas = replicas
         self.heard: list[list[bytes]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,43 +211,99 @@ class Scripted:
                 for _ in range(int(count[1:])):
                     size = int((await reader.readuntil(b"\r\n"))[1:])
                     words.append((await reader.readexactly(size + 2))[:-2])
-                if words[0] != b"CLIENT":
-                    self.heard.append(words)
-                writer.write(self.answers.pop(0) if words[0] == b"WAITAOF" else b"+OK\r\n")
+                writer.write(self.answer(words))
         writer.close()
 
+    def answer(self, words: list[bytes]) -> bytes:
+        if words[0] == b"INFO":
+            return info("run_id:one", f"connected_slaves:{self.replicas}")
+        if words[0] == b"CLIENT":
+            return b"+OK\r\n"
+        self.heard.append(words)
+        return self.answers.pop(0) if words[0] in (b"WAITAOF", b"WAIT") else b"+OK\r\n"
 
-def test_waitaof_asks_behind_a_write_of_its_own() -> None:
+
+@contextlib.asynccontextmanager
+async def scripted(double: Scripted, *, disk: bool) -> AsyncIterator[ServerBarrier]:
+    server = await asyncio.start_server(double.serve, "127.0.0.1")
+    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    yield ServerBarrier(client, "parley:durable", disk=disk, timeout=1.5)
+    await client.aclose()
+    server.close()
+    await server.wait_closed()
+
+
+def test_the_disk_is_asked_behind_a_write_of_its_own() -> None:
     async def main() -> None:
         refusal = b"-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"
-        scripted = Scripted(b"*2\r\n:1\r\n:0\r\n", b"*2\r\n:0\r\n:0\r\n", refusal)
-        server = await asyncio.start_server(scripted.serve, "127.0.0.1")
-        client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        barrier = WaitAof(client, "parley:durable", timeout=1.5)
-        assert await barrier() == "fsync"
-        assert await barrier() == "memory"
-        with pytest.raises(Unavailable):
-            await barrier()
-        assert scripted.heard[:2] == [
+        double = Scripted(b"*2\r\n:1\r\n:0\r\n", b"*2\r\n:0\r\n:0\r\n", refusal)
+        async with scripted(double, disk=True) as barrier:
+            assert await barrier() == "fsync"
+            assert await barrier() == "memory"
+            with pytest.raises(Unavailable):
+                await barrier()
+        assert double.heard[:2] == [
             [b"SET", b"parley:durable", b"1", b"EX", b"60"],
             [b"WAITAOF", b"1", b"0", b"1500"],
         ]
-        await client.aclose()
-        server.close()
-        await server.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_replicas_are_asked_as_soon_as_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        double = Scripted(b":1\r\n", b":0\r\n", b"-NOPERM this user has no permissions\r\n")
+        async with scripted(double, disk=False) as barrier:
+            assert await barrier() == "memory"
+            assert double.heard == []
+            double.replicas = 1
+            assert await barrier() == "memory"  # it was asked a moment ago
+            monkeypatch.setattr(durability, "ASK_EVERY", 0.0)
+            assert [await barrier() for _ in range(3)] == ["replicated", "memory", "memory"]
+        assert double.heard[:2] == [[b"SET", b"parley:durable", b"1", b"EX", b"60"], [b"WAIT", b"1", b"1500"]]
 
     asyncio.run(main())
 
 
 @every_server
-def test_waitaof_on_servers_that_know_it_and_those_that_do_not(name: str) -> None:
+def test_servers_that_know_of_their_disk_and_those_that_do_not(name: str) -> None:
     async def main(server: Server, client: Client) -> None:
-        barrier = WaitAof(client, "parley:durable")
         version = (await client.info("server"))["redis_version"]
         if tuple(map(int, version.split("."))) < (7, 2):
             with pytest.raises(Unavailable):
-                await barrier()
+                await ServerBarrier(client, "parley:durable", disk=True)()
+            assert await ServerBarrier(client, "parley:durable", disk=False)() == "memory"
         else:
-            assert await barrier() == "fsync"
+            assert await ServerBarrier(client, "parley:durable", disk=True)() == "fsync"
+
+    with_server(name, main)
+
+
+@every_server
+def test_a_replica_that_has_it_is_told_of(name: str) -> None:
+    async def main(server: Server, client: Client) -> None:
+        with running(binaries()[name], "--replicaof", "127.0.0.1", str(server.port)) as replica:
+            other = connect(replica.url)
+            while (await other.info("replication"))["master_link_status"] != "up":
+                await asyncio.sleep(0.01)
+            barrier = ServerBarrier(client, "parley:durable", disk=False, timeout=20)
+            await client.multiplexer.call(("SET", "key", "x"))
+            assert await barrier() == "replicated"
+            assert await other.get("key") == b"x"
+            await other.aclose()
+
+    with_server(name, main, "--repl-diskless-sync-delay", "0", tcp=True)
+
+
+@every_server
+def test_nobody_vouches_for_what_another_run_of_the_server_acknowledged(name: str) -> None:
+    """After a restart or a failover the server may have lost it, and would still say that all it has is on disk."""
+
+    async def main(server: Server, client: Client) -> None:
+        barrier = FileBarrier(server.directory, client)
+        await client.multiplexer.call(("SET", "key", "x"))
+        await asyncio.to_thread(server.restart)
+        assert await barrier() == "memory"
+        assert await barrier() == "fsync"
 
     with_server(name, main)

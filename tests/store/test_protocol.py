@@ -13,7 +13,7 @@ from parley.core.errors import Conflict, Gone, NotFound, TooMany
 from parley.core.limits import Limits, Timing
 from parley.core.message import Message
 from parley.core.turn import Outcome, Private, Request, Turn
-from parley.store.runs import Fenced, Offset
+from parley.store.runs import Fenced, Offset, Runs
 from tests.redis_servers import binaries
 from tests.store.harness import Bench, bench
 
@@ -390,6 +390,55 @@ async def test_importing_turns_makes_every_viewer_look_again(b: Bench) -> None:
     assert (await b.view(conversation, before)).turns[turn.id].body == b"answer"
     assert await b.conversations.copy(conversation, [(turn, Private())]) == 0
     assert await b.conversations.read(conversation, before.cursor) == []
+
+
+@on_bench
+async def test_lost_tokens_are_put_back(b: Bench) -> None:
+    runs = b.runs("a")
+    queue = b.keys.queue("00").decode()
+    conversation, other = await b.conversation(), await b.conversation()
+    turn = (await b.say(conversation, "one")).turn
+    waiting = (await b.say(other, "two")).turn
+    assert await runs.audit(0.001) == 0  # both are still to be delivered
+    grant = await b.take(runs)
+    assert grant.turn.id == turn
+    assert await audited(runs) == 0  # one is held, one is to be delivered
+    await b.client.xgroup_delconsumer(queue, "w", "a")
+    assert await runs.renew(grant, patience=1)  # a worker that lives holds it again
+    assert await audited(runs) == 0
+    await b.client.xgroup_delconsumer(queue, "w", "a")
+    assert await audited(runs) == 1
+    assert await audited(runs) == 0
+    assert {(await b.take(b.runs("b"))).turn.id for _ in range(2)} == {turn, waiting}
+    await b.client.delete(queue)
+    await runs.prepare()
+    assert await audited(runs) == 2
+    assert {(await b.take(b.runs("b"))).turn.id for _ in range(2)} == {turn, waiting}
+
+
+async def audited(runs: Runs) -> int:
+    """Have everything looked after, whenever that was done last."""
+    await runs.client.multiplexer.call(("DEL", *map(runs.keys.audited, runs.keys.shards)))
+    return await runs.audit(60)
+
+
+@on_bench
+async def test_what_is_active_no_more_is_forgotten(b: Bench) -> None:
+    conversation = await b.conversation()
+    await b.client.zadd(b.keys.active("00").decode(), {conversation: 1, "conv_" + "0" * 34: 2})
+    assert await audited(b.runs()) == 0
+    assert await b.client.zcard(b.keys.active("00").decode()) == 0
+
+
+@on_bench
+async def test_a_group_that_was_destroyed_is_made_again_under_way(b: Bench) -> None:
+    runs = b.runs("a")
+    await b.say(await b.conversation(), "one")
+    grant = await b.take(runs)
+    await b.client.xgroup_destroy(b.keys.queue("00").decode(), "w")
+    assert await runs.renew(grant, patience=1)
+    await runs.final(grant, 1, 0, "completed", b"", ["", "done"])
+    assert await b.client.xlen(b.keys.queue("00").decode()) == 0
 
 
 @on_bench

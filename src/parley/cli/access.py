@@ -12,13 +12,13 @@ from parley.core.errors import Unavailable
 from parley.store.cluster import Cluster
 from parley.store.connect import Client, ServerInfo
 from parley.store.conversations import Barrier
-from parley.store.durability import ClusterBarrier, FileBarrier, NoBarrier, WaitAof
+from parley.store.durability import ClusterBarrier, FileBarrier, NoBarrier, ServerBarrier
 from parley.store.keys import Keys
 from parley.store.nodes import Nodes, check, nodes
 
 # How long a server may take to answer before that is an error: it may be starting, or being started again.
 PATIENCE = 30.0
-PASSING = ("redis_unreachable", "redis_loading")
+PASSING = ("redis_unreachable", "redis_loading", "redis_cannot_write")
 
 
 class Access(Struct, frozen=True):
@@ -69,12 +69,12 @@ async def fit(settings: Settings) -> ServerInfo:
 
 
 def barrier_for(client: Nodes, info: ServerInfo, keys: Keys, directory: Path | None) -> Barrier:
-    """As durable as it gets: our own sync beside an embedded server, WAITAOF where there is any, else none."""
+    """As durable as it gets: our own sync beside an embedded server, else what the server says of disk and replicas."""
     if directory is not None and isinstance(client, Client):
         return FileBarrier(directory, client)
-    if not info.waits_for_disk:
-        return NoBarrier()
-    return ClusterBarrier(client, keys) if isinstance(client, Cluster) else WaitAof(client, f"{keys.prefix}sync")
+    if isinstance(client, Cluster):
+        return ClusterBarrier(client, keys) if info.waits_for_disk else NoBarrier()
+    return ServerBarrier(client, f"{keys.prefix}sync", disk=info.waits_for_disk)
 
 
 async def _await_fit(client: Nodes, prefix: str) -> ServerInfo:

@@ -27,13 +27,14 @@ from parley.core.errors import Unavailable
 from parley.store.address import TLS, Watched, clustered, normalise, redacted, validate_prefix, watched
 from parley.store.connections import (
     CONNECT_TIMEOUT,
+    LocalConnection,
     PlainConnection,
     PrimaryConnection,
     PrimaryPool,
     PrimaryTlsConnection,
     TlsConnection,
 )
-from parley.store.link import COMMAND_TIMEOUT
+from parley.store.link import COMMAND_TIMEOUT, code
 from parley.store.multiplexer import Multiplexer
 from parley.store.sentinels import SentinelRefusal, Sentinels
 
@@ -132,9 +133,10 @@ def client_of(pool: BlockingConnectionPool) -> Client:
 
 
 def _pool(options: dict[str, Any]) -> BlockingConnectionPool:
-    if "path" not in options:
-        kind = TlsConnection if tls_options(options) else PlainConnection
-        options["connection_class"] = kind
+    if "path" in options:
+        options["connection_class"] = LocalConnection
+    else:
+        options["connection_class"] = TlsConnection if tls_options(options) else PlainConnection
     return BlockingConnectionPool(**options)
 
 
@@ -208,6 +210,8 @@ def told(where: str, client: Redis, prefix: str) -> Iterator[None]:
     except exceptions.BusyLoadingError:
         raise Unavailable("redis_loading", f"{where} is still loading its data: try again") from None
     except exceptions.ResponseError as error:
+        if code(str(error)) == "MISCONF":
+            raise Unavailable("redis_cannot_write", f"{where} cannot write to its disk: is it full?") from None
         advice = f"the user needs the commands of the reference and the keys and channels {prefix}*"
         raise Unavailable("redis_refused", f"{where} refused: {_first_line(error)}; {advice}") from None
     except (exceptions.RedisError, OSError) as error:

@@ -5,7 +5,13 @@ from typing import Any
 from weakref import WeakSet
 
 from redis import exceptions
-from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection
+from redis.asyncio.connection import (
+    AbstractConnection,
+    BlockingConnectionPool,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 
 from parley.store.link import DEMOTED, code
 from parley.store.sentinels import Sentinels
@@ -13,8 +19,29 @@ from parley.store.sentinels import Sentinels
 CONNECT_TIMEOUT = 5.0
 
 
-class PlainConnection(Connection):
-    """One to a named server. A refusal that says it was demoted ends it, and its name is resolved anew."""
+class BoundedConnection(AbstractConnection):
+    """One whose handshake takes no longer than `CONNECT_TIMEOUT`, also where replies may be waited for for ever.
+
+    A refusal that says that the server was demoted ends it.
+    """
+
+    async def connect(self) -> None:
+        """Part of redis-py's connection.
+
+        Raises:
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError.
+        """
+        if self.is_connected:
+            return
+        try:
+            # A server that was stopped takes the connection, and says nothing.
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await super().connect()  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise exceptions.TimeoutError("the server does not answer") from None
+            raise
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Part of redis-py's connection."""
@@ -24,6 +51,14 @@ class PlainConnection(Connection):
             if isinstance(error, exceptions.ReadOnlyError) or code(str(error)) in DEMOTED:
                 await self.disconnect(nowait=True)
             raise
+
+
+class LocalConnection(BoundedConnection, UnixDomainSocketConnection):
+    """One over a unix socket."""
+
+
+class PlainConnection(BoundedConnection, Connection):
+    """One to a named server; the name is resolved anew for each."""
 
 
 class TlsConnection(PlainConnection, SSLConnection):
@@ -63,15 +98,7 @@ class PrimaryConnection(PlainConnection):
         if self.is_connected:
             return
         self.host, self.port = await self._sentinels.primary()
-        try:
-            # A primary that was stopped would take the connection, and say nothing.
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await super().connect()  # type: ignore[no-untyped-call]
-        except BaseException as error:
-            await self.disconnect(nowait=True)
-            if isinstance(error, TimeoutError):
-                raise exceptions.TimeoutError(f"{self.host}:{self.port} does not answer") from None
-            raise
+        await super().connect()
 
     async def _connect(self) -> None:
         await super()._connect()  # type: ignore[no-untyped-call]

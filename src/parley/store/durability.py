@@ -2,8 +2,10 @@
 
 Redis (appendfsync everysec) hands every write to the kernel before it replies, so a killed server loses
 nothing; only the kernel may still hold the last second. A barrier answers when the disk has it: `FileBarrier`
-for a server whose append-only file is on this machine, `WaitAof` for a foreign one of version 7.2 and up,
-`NoBarrier` where neither can be had. The answer, ``fsync`` or ``memory``, is what the client is told.
+for a server whose append-only file is on this machine, `ServerBarrier` for a foreign one, whose replicas it asks too,
+`NoBarrier` where nobody is to wait. The answer, ``memory``, ``fsync`` or ``replicated``, is what the client is told.
+
+No barrier vouches for what another server acknowledged: after a restart or a failover the answer is ``memory``.
 """
 
 import asyncio
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from parley.core import ids
@@ -24,7 +25,11 @@ from parley.store.cluster import Cluster
 from parley.store.connect import Client
 from parley.store.keys import Keys
 
-Durability = Literal["memory", "fsync"]
+Durability = Literal["memory", "fsync", "replicated"]
+LEVELS: tuple[Durability, ...] = ("memory", "fsync", "replicated")
+
+# How often a server without replicas is asked whether it has any by now, in seconds.
+ASK_EVERY = 5.0
 
 # How long Redis may fail to write its file (a full disk) before the caller hears of it.
 WRITE_WAIT = 5.0
@@ -46,9 +51,10 @@ class GroupBarrier(ABC):
     A round vouches only for what was acknowledged before it began, hence the next and not the present one.
     """
 
-    def __init__(self) -> None:
-        self._running: asyncio.Task[Durability] | None = None
-        self._next: asyncio.Task[Durability] | None = None
+    def __init__(self, client: Client) -> None:
+        self._multiplexer = client.multiplexer
+        self._running: asyncio.Task[tuple[Durability, bytes]] | None = None
+        self._next: asyncio.Task[tuple[Durability, bytes]] | None = None
 
     async def __call__(self, conversation: str = "") -> Durability:
         """Return once what the server acknowledged before this call is as safe as the answer says.
@@ -56,21 +62,24 @@ class GroupBarrier(ABC):
         Raises:
             Unavailable: the disk or the server fails; what was written may not survive a power cut.
         """
+        acknowledged = self._multiplexer.server
         if self._next is None:
             self._next = asyncio.create_task(self._follow(self._running))
             # Seen here for the case that every caller has given up by then.
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Shielded: a caller that gives up must not take the others' round with it.
-        return await asyncio.shield(self._next)
+        safe, vouching = await asyncio.shield(self._next)
+        return safe if vouching == acknowledged or not acknowledged else "memory"
 
-    async def _follow(self, before: asyncio.Task[Durability] | None) -> Durability:
+    async def _follow(self, before: asyncio.Task[tuple[Durability, bytes]] | None) -> tuple[Durability, bytes]:
         if before is not None:
             await asyncio.wait([before])
         self._running, self._next = self._next, None
         return await self._round()
 
     @abstractmethod
-    async def _round(self) -> Durability: ...
+    async def _round(self) -> tuple[Durability, bytes]:
+        """How safe it is, and which run of which server says so (`Multiplexer.server`)."""
 
 
 class FileBarrier(GroupBarrier):
@@ -85,22 +94,22 @@ class FileBarrier(GroupBarrier):
     """
 
     def __init__(self, directory: Path, client: Client) -> None:
-        super().__init__()
+        super().__init__(client)
         self._directory = directory
-        self._multiplexer = client.multiplexer
         self._listed: tuple[int, list[Path]] = (0, [])  # when the directory had changed, and what was in it then
         self._named: set[tuple[int, int]] = set()  # files whose names are known to be on disk as well
 
-    async def _round(self) -> Durability:
+    async def _round(self) -> tuple[Durability, bytes]:
         try:
-            await self._await_written()
+            vouching = await self._await_written()
             await asyncio.to_thread(self._sync)
         except (RedisError, OSError) as error:
-            raise Unavailable("storage_unavailable", "the message store cannot be synced to disk") from error
-        return "fsync"
+            message = "the message store cannot be synced to disk"
+            raise Unavailable("storage_unavailable", message, retry_after=1) from error
+        return "fsync", vouching
 
-    async def _await_written(self) -> None:
-        """Wait until the kernel has everything acknowledged so far.
+    async def _await_written(self) -> bytes:
+        """Wait until the kernel has everything acknowledged so far; which run of the server says so.
 
         A reply follows the write to the file, with one exception: while a sync of its own is under way, Redis
         puts the write off for up to two seconds. So nothing acknowledged is left in its buffer if the buffer
@@ -109,13 +118,15 @@ class FileBarrier(GroupBarrier):
         deadline = asyncio.get_running_loop().time() + WRITE_WAIT
         while True:
             about = await self._persistence()
+            server = self._multiplexer.server
             if about.get(b"aof_enabled", b"0") == b"0":
                 raise Unavailable("storage_unavailable", "the message store keeps no append-only file")
             postponed = about[b"aof_buffer_length"] != b"0" and about[b"aof_pending_bio_fsync"] != b"0"
             if about[b"aof_last_write_status"] == b"ok" and not postponed:
-                return
+                return server
             if asyncio.get_running_loop().time() > deadline:
-                raise Unavailable("storage_unavailable", "the message store cannot write to its disk")
+                message = "the message store cannot write to its disk"
+                raise Unavailable("storage_unavailable", message, retry_after=5)
             await asyncio.sleep(POLL)
 
     async def _persistence(self) -> dict[bytes, bytes]:
@@ -151,30 +162,54 @@ class FileBarrier(GroupBarrier):
         return self._listed[1]
 
 
-class WaitAof(GroupBarrier):
-    """Asks a foreign server (Redis 7.2 or newer, with an append-only file) to say when it has synced.
+class ServerBarrier(GroupBarrier):
+    """Asks a foreign server to say when its disk has it (WAITAOF), and when a replica has it (WAIT).
 
     Args:
         client: its socket timeout must be above `timeout`.
-        key: a key of ours to write to: WAITAOF vouches for its connection's last write and all before it.
-        timeout: seconds after which the answer is "memory".
+        key: a key of ours to write to: both vouch for their connection's last write and all before it.
+        disk: whether the server knows WAITAOF and keeps an append-only file.
+        timeout: seconds after which no more is vouched for than is known.
     """
 
-    def __init__(self, client: Redis, key: str, timeout: float = 3.0) -> None:
-        super().__init__()
+    def __init__(self, client: Client, key: str, *, disk: bool, timeout: float = 2.0) -> None:
+        super().__init__(client)
         self._client = client
         self._key = key
+        self._disk = disk
         self._timeout = timeout
+        self._replicas = False  # whether there were any when it was last asked
+        self._asked = -ASK_EVERY
 
-    async def _round(self) -> Durability:
+    async def _round(self) -> tuple[Durability, bytes]:
+        now = asyncio.get_running_loop().time()
+        if not self._disk and not self._replicas and now - self._asked < ASK_EVERY:
+            return "memory", b""
+        patience = int(self._timeout * 1000)
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.set(self._key, 1, ex=60)
-                pipeline.execute_command("WAITAOF", 1, 0, int(self._timeout * 1000))
-                _, synced = await pipeline.execute()
-        except RedisError as error:
-            raise Unavailable("storage_unavailable", "the message store does not answer") from error
-        return "fsync" if synced[0] >= 1 else "memory"
+                pipeline.info("server")
+                pipeline.info("replication")
+                if self._disk or self._replicas:
+                    pipeline.set(self._key, 1, ex=60)
+                if self._disk:
+                    pipeline.execute_command("WAITAOF", 1, 0, patience)
+                if self._replicas:
+                    pipeline.execute_command("WAIT", 1, patience)
+                server, replication, *answers = await pipeline.execute(raise_on_error=False)
+                for answer in (server, replication, *answers[: 2 * self._disk]):
+                    if isinstance(answer, Exception):
+                        raise answer
+        except (RedisError, OSError) as error:
+            raise Unavailable("storage_unavailable", "the message store does not answer", retry_after=1) from error
+        # A user who may not ask the replicas is told of the disk.
+        replicated = self._replicas and isinstance(answers[-1], int) and answers[-1] >= 1
+        synced = self._disk and answers[1][0] >= 1
+        known, self._replicas = self._replicas, replication.get("connected_slaves", 0) > 0
+        self._asked = now
+        if self._replicas and not known:
+            return await self._round()
+        return "replicated" if replicated else "fsync" if synced else "memory", server.get("run_id", "").encode()
 
 
 class ClusterBarrier:
@@ -187,7 +222,7 @@ class ClusterBarrier:
     def __init__(self, cluster: Cluster, keys: Keys) -> None:
         self._cluster = cluster
         self._keys = keys
-        self._rounds: WeakKeyDictionary[Client, WaitAof] = WeakKeyDictionary()
+        self._rounds: WeakKeyDictionary[Client, ServerBarrier] = WeakKeyDictionary()
 
     async def __call__(self, conversation: str = "") -> Durability:
         """Return once what was acknowledged of a conversation is as safe as the answer says; without one: of all.
@@ -197,7 +232,7 @@ class ClusterBarrier:
         """
         shards = (ids.shard_of(conversation),) if conversation else self._keys.shards
         answers = await asyncio.gather(*map(self._wait, shards))
-        return "fsync" if set(answers) == {"fsync"} else "memory"
+        return min(answers, key=LEVELS.index)
 
     async def _wait(self, shard: str) -> Durability:
         try:
@@ -212,7 +247,7 @@ class ClusterBarrier:
             node = await self._cluster.of(key)
         except (RedisError, OSError) as error:
             raise Unavailable("storage_unavailable", "the message store does not answer") from error
-        waiting = self._rounds.setdefault(node, WaitAof(node, key.decode()))
+        waiting = self._rounds.setdefault(node, ServerBarrier(node, key.decode(), disk=True))
         try:
             return await waiting()
         except Unavailable:

@@ -53,6 +53,14 @@ class Keys:
         """What is written in order to hear that a shard's node has it on disk."""
         return f"{self.prefix}{{{shard}}}:sync".encode()
 
+    def active(self, shard: str) -> bytes:
+        """A shard's conversations that have a token."""
+        return f"{self.prefix}{{{shard}}}:active".encode()
+
+    def audited(self, shard: str) -> bytes:
+        """Stands as long as a shard need not be looked after again."""
+        return f"{self.prefix}{{{shard}}}:audited".encode()
+
     def session(self, token_hash: str) -> bytes:
         """A session, by the SHA-256 of its token."""
         return f"{self.prefix}{{{self._spread(token_hash)}}}:session:{token_hash}".encode()

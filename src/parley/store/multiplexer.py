@@ -5,6 +5,7 @@ nothing from the others.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -36,10 +37,19 @@ CLASSES: dict[str, type[exceptions.RedisError]] = {
 }
 
 
+# What a server calls itself from its start to its end.
+RUN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
+
+
 class Multiplexer:
-    """The shared link of one client."""
+    """The shared link of one client.
+
+    Attributes:
+        server: the run of the server that gave the last reply; another one may have lost what this one acknowledged.
+    """
 
     def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self.server = b""
         self._client = client
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None  # one attempt serves all who wait for it
@@ -100,6 +110,11 @@ class Multiplexer:
             link = await Link.open(self._client, self._take)
             link.lost.add_done_callback(self._lose)
             self._link = link
+            about = await self._send(link, ("INFO", "server"))
+            if isinstance(about, Refusal):
+                raise refusal(str(about))
+            found = RUN.search(about)
+            self.server = found[1] if found else b""
             return link
         finally:
             self._opening = None

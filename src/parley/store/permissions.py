@@ -7,8 +7,8 @@ docs/reference/redis-acl.md quotes it; the tests run everything there is under i
 SCRIPTED = (
     "append", "del", "get", "getrange", "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset",
     "hsetnx", "lindex", "llen", "lpop", "lpos", "lrange", "lrem", "ltrim", "pexpire", "pexpireat", "pttl", "publish",
-    "rpush", "set", "strlen", "time", "xack", "xadd", "xclaim", "xdel", "xgroup|delconsumer", "xpending", "xrange",
-    "xtrim", "zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore",
+    "rpush", "set", "strlen", "time", "xack", "xadd", "xclaim", "xdel", "xgroup|delconsumer", "xinfo|groups",
+    "xpending", "xrange", "xtrim", "zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore",
 )  # fmt: skip
 
 # What is sent as it is.
@@ -18,11 +18,14 @@ DIRECT = (
     "xreadgroup", "zrevrange",
 )  # fmt: skip
 
+# Only servers that have replicas are asked.
+REPLICATED = ("wait",)
+
 # Only servers that have it are asked (Redis and Valkey 7.2 and up).
 NEWER = ("waitaof",)
 
 
 def acl_rules(prefix: str, *, newer: bool = False) -> list[str]:
     """The rules that follow ``ACL SETUSER <name> on ><password>`` for a deployment of this prefix."""
-    commands = sorted({*SCRIPTED, *DIRECT, *(NEWER if newer else ())})
+    commands = sorted({*SCRIPTED, *DIRECT, *REPLICATED, *(NEWER if newer else ())})
     return ["resetkeys", f"~{prefix}*", "resetchannels", f"&{prefix}*", "-@all", *(f"+{name}" for name in commands)]

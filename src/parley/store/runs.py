@@ -18,8 +18,9 @@ from parley.core.limits import Timing
 from parley.core.snapshot import Partial
 from parley.core.turn import Private, Status, Turn
 from parley.store.keys import GROUP, Keys
+from parley.store.link import COMMAND_TIMEOUT
 from parley.store.nodes import Nodes
-from parley.store.scripts import TRANSIENT, Scripts, Value, is_passing
+from parley.store.scripts import TRANSIENT, Scripts, Value, is_passing, unavailable
 from parley.wire import record
 
 _about = msgspec.json.Decoder(About)
@@ -111,7 +112,7 @@ class Runs:
                 await self.client.multiplexer.call(("XGROUP", "CREATE", queue, GROUP, "0", "MKSTREAM"))
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
-                    raise
+                    raise _passing(error) from error
 
     async def wait(self, seconds: float, count: int = 1, queues: Queues = ()) -> tuple[list[Claim], bool]:
         """Wait for new tokens, at most so long and so many of each shard. Tells also whether someone called for a scan.
@@ -121,12 +122,15 @@ class Runs:
 
         Raises:
             NoGroup: prepare first.
+            Unavailable, or one of TRANSIENT: come back in a moment.
         """
         named = queues or self.all
         block = max(1, int(seconds * 1000))
         command = ("XREADGROUP", "GROUP", GROUP, self.worker, "COUNT", count, "BLOCK", block, "STREAMS", *named)
         try:
-            reply: Any = await self._blocking.execute(named[0], *command, *(">" for _ in named))
+            # A server that is cut off says nothing, and the blocking connection itself would wait for ever.
+            async with asyncio.timeout(seconds + COMMAND_TIMEOUT):
+                reply: Any = await self._blocking.execute(named[0], *command, *(">" for _ in named))
         except ResponseError as error:
             raise _passing(error) from error
         found: list[Claim] = []
@@ -248,6 +252,29 @@ class Runs:
         """Drop the events of turns that have ended."""
         await self._run("fold", conversation)
 
+    async def audit(self, period: float) -> int:
+        """Put back the tokens that were lost. Each shard is looked after once in `period` seconds, by one worker.
+
+        Replies how many were lost.
+
+        Raises:
+            Unavailable: the store is out of reach, or does not allow it.
+        """
+        try:
+            return await self._audit(period)
+        except ResponseError as error:
+            raise _passing(error) if is_passing(error) else Unavailable("store_refused", str(error)) from error
+
+    async def _audit(self, period: float) -> int:
+        lost = 0
+        call = self.client.multiplexer.call
+        for shard in self.keys.shards:
+            if await call(("SET", self.keys.audited(shard), 1, "NX", "PX", max(1, int(period * 1000)))):
+                for name in await call(("ZREVRANGE", self.keys.active(shard), 0, -1)):
+                    conversation = name.decode()
+                    lost += (await self._run("audit", conversation, conversation))[0] == b"ISSUED"
+        return lost
+
     async def evict(self, worker: str) -> int:
         """Free at once what a worker holds that is known to be dead. Replies how many turns were freed."""
         evictions = (self.scripts.run("evict", [queue], (worker,)) for queue in self._queues)
@@ -267,7 +294,15 @@ class Runs:
         await self.scripts.run("free_slot", [self.keys.slots(model)], (holder,))
 
     async def _run(self, script: str, conversation: str, *args: Value, patience: float = 2.0) -> Any:
-        return await self.scripts.run(script, self.keys.conversation(conversation), args, patience=patience)
+        keys = self.keys.conversation(conversation)
+        try:
+            return await self.scripts.run(script, keys, args, patience=patience)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+        # Someone took the group away: made anew, it has all that the queue still holds.
+        await self.prepare()
+        return await self.scripts.run(script, keys, args, patience=patience)
 
 
 def checked(reply: list[Any]) -> Any:
@@ -283,9 +318,7 @@ def _passing(error: ResponseError) -> Exception:
     """What a refused read means: make the group, come back later, or our fault."""
     if str(error).startswith("NOGROUP"):
         return NoGroup(str(error))
-    if is_passing(error):
-        return Unavailable("store_unreachable", "The store is out of reach.", retry_after=1)
-    return error
+    return unavailable(error) if is_passing(error) else error
 
 
 def _claimed(reply: list[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -30,7 +30,7 @@ Value = bytes | str | int | float
 
 TRANSIENT = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, BusyLoadingError, ReadOnlyError)
 # Replies of a server that is not itself at the moment; the script did not run.
-PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "UNBLOCKED")
+PASSING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "UNBLOCKED", "MISCONF")
 
 
 # How scripts ring the bell in a cluster: for those who listen at this node, not by way of all other nodes (from Redis 7
@@ -61,9 +61,21 @@ def is_passing(error: Exception | str) -> bool:
     return code(str(error)) in PASSING
 
 
+def cannot_write(error: Exception | str) -> bool:
+    """Whether Redis refused a write because its disk takes none: full, or failing."""
+    return code(str(error)) == "MISCONF"
+
+
 def is_out_of_memory(error: Exception | str) -> bool:
     """Whether Redis refused a write because it is at maxmemory."""
     return "OOM" in str(error) or "maxmemory" in str(error)
+
+
+def unavailable(failure: Exception) -> Unavailable:
+    """What a caller is told of a store that cannot be written to."""
+    if cannot_write(failure):
+        return Unavailable("storage_unavailable", "The store cannot write to its disk.", retry_after=5)
+    return Unavailable("store_unreachable", "The store is out of reach.", retry_after=1)
 
 
 class Scripts:
@@ -86,7 +98,8 @@ class Scripts:
         """Run a script, repeating it until it surely ran once, for at most `patience` seconds.
 
         Raises:
-            Unavailable: `store_unreachable` (it may or may not have run) or `storage_full` (it did not).
+            Unavailable: `store_unreachable` (it may or may not have run), `storage_full` or `storage_unavailable`
+                (it did not: there is no room in memory, or on disk).
         """
         deadline = time.monotonic() + patience
         delay = 0.01
@@ -104,6 +117,6 @@ class Scripts:
                     raise
                 failure = error
             if time.monotonic() + delay > deadline:
-                raise Unavailable("store_unreachable", "The store is out of reach.", retry_after=1) from failure
+                raise unavailable(failure) from failure
             await asyncio.sleep(delay * (1 + random.random()))
             delay = min(delay * 2, 0.2)

@@ -123,8 +123,9 @@ class TurnRun:
                 self.renewed = now
             else:
                 self.interrupt("lost")
-        except Unavailable:
-            return
+        except Unavailable as error:
+            if error.code == "storage_unavailable":
+                self.renewed = now  # it is there and refuses to write: nobody can take the turn over either
 
     async def _answer(self) -> None:
         brief = settle(self.grant, self._assistants)

@@ -26,6 +26,9 @@ FOLD_AFTER = 30.0
 # How long the ends of turns gather until they are synced to disk together, in seconds.
 SETTLE_AFTER = 0.02
 
+# How often what was lost in the store is looked for, in seconds (docs/design/0003).
+AUDIT_EVERY = 10.0
+
 # Turns taken from a shard in one go at most: a second worker shall have its share of a rush.
 AT_ONCE = 4
 
@@ -118,7 +121,7 @@ class Worker:
             await cancel(*helpers)
 
     def _helpers(self) -> list[asyncio.Task[None]]:
-        parts = (self._appender.run(), self._tend(), self._fold(), self._settle())
+        parts = (self._appender.run(), self._tend(), self._fold(), self._settle(), self._audit())
         return [asyncio.create_task(part) for part in parts]
 
     async def _work(self, taking: list[asyncio.Task[None]]) -> None:
@@ -246,6 +249,14 @@ class Worker:
             while self._folds and self._folds[0][0] <= time.monotonic():
                 with contextlib.suppress(Unavailable):
                     await self._runs.fold(self._folds.popleft()[1])
+
+    async def _audit(self) -> None:
+        """Have put back what was lost: a queue, its group, a token, a pending list; by whoever's hand."""
+        while True:
+            await asyncio.sleep(AUDIT_EVERY * random.uniform(0.7, 1.3))
+            with contextlib.suppress(*TRANSIENT, Unavailable):
+                if lost := await self._runs.audit(AUDIT_EVERY / 2):
+                    log.warning("%d turns that nobody would have taken were put back into the queues", lost)
 
     async def _settle(self) -> None:
         """Have the ends of turns on disk soon; one sync for all that come together.

@@ -1,5 +1,5 @@
 -- Renew the expiry of all keys of the conversation, to one shared moment. A turn that waits or runs is never
--- expired under its worker: the absolute cap waits for its end.
+-- expired under its worker: the absolute cap waits for its end. A server that takes no writes just now can be read.
 local function touch()
   local known = call('HMGET', meta, 'ttl', 'cap', 'state')
   local clock = now()
@@ -7,5 +7,5 @@ local function touch()
   local cap = tonumber(known[2] or '0')
   if cap > 0 and at > cap then at = cap end
   if known[3] ~= 'idle' and at < clock + 60000 then at = clock + 60000 end
-  for k = 1, 7 do call('PEXPIREAT', KEYS[k], string.format('%.0f', at)) end
+  for k = 1, 7 do redis.pcall('PEXPIREAT', KEYS[k], string.format('%.0f', at)) end
 end

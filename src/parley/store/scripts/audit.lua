@@ -1,0 +1,32 @@
+--[[
+audit: see that a conversation with turns that wait has a token that is held, or will be delivered.
+KEYS      those of lib/keys.lua
+ARGV      id
+REPLY     {OK} | {ISSUED} its token was lost | {IDLE} nothing waits
+EFFECT    a token that is not in the queue, or was delivered and is pending for no worker, is issued anew; a
+          conversation in which nothing waits is no active one
+REPEAT    harmless
+--]]
+-- include keys clock issue
+local token = call('HGET', meta, 'token')
+if call('LLEN', waiting) == 0 then
+  call('ZREM', active, ARGV[1])
+  return {'IDLE'}
+end
+if token and #call('XRANGE', queue, token, token) == 1 then
+  local held = redis.pcall('XPENDING', queue, GROUP, token, token, 1)
+  -- Without a group nothing was delivered: the one that is made next has everything.
+  if held.err or #held == 1 then return {'OK'} end
+  local delivered
+  for _, group in ipairs(call('XINFO', 'GROUPS', queue)) do
+    local fields = {}
+    for k = 1, #group, 2 do fields[group[k]] = group[k + 1] end
+    if fields.name == GROUP then delivered = fields['last-delivered-id'] end
+  end
+  local at, number = string.match(token, '(%d+)-(%d+)')
+  local last, behind = string.match(delivered, '(%d+)-(%d+)')
+  if tonumber(at) > tonumber(last) or (at == last and tonumber(number) > tonumber(behind)) then return {'OK'} end
+  call('XDEL', queue, token)
+end
+issue()
+return {'ISSUED'}
