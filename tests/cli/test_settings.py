@@ -68,6 +68,7 @@ def test_every_setting_can_be_set_by_a_variable(tmp_path: Path) -> None:
         "prefix": "p:",
         "embed_origin": "https://h",
         "root_path": "/h",
+        "proxies": "::1",
     }
     for name in names():
         value = texts.get(name, "7")

@@ -11,11 +11,10 @@ import re
 import time
 from typing import Any
 
-import pytest
 from starlette.routing import Route
 
 from parley.core.limits import Limits
-from parley.server import logins, serverless
+from parley.server import serverless
 from parley.server.config import Choice
 from tests.server.course import (
     ANSWERS,
@@ -634,9 +633,9 @@ def test_b6_an_open_server_with_users_asks_them_to_log_in() -> None:
     run(main())
 
 
-def test_b5_login_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_b5_login_refuses() -> None:
     async def main() -> None:
-        async with course(users=USERS, access_key=KEY, workers=0) as c:
+        async with course(users=USERS, access_key=KEY, workers=0, limits=Limits(logins=2)) as c:
             login = "/api/my/mastrogpt/login"
             for user, password in (
                 ("ann", ""),
@@ -651,14 +650,12 @@ def test_b5_login_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
             malformed: list[Any] = [{}, {"username": "ann"}, {"username": 1, "password": 2}, []]
             for body in malformed:
                 assert await c.home.call("POST", login, body, expect=400) == {"authenticated": False}
-            # Guessing is stopped, for that name.
-            monkeypatch.setattr(logins, "FAILURES", 3)
-            await c.home.call("POST", login, {"username": "ann", "password": "x"})
+            # Guessing is stopped, for that name, which was tried in vain twice.
             for password in ("x", "ann's password"):
                 body = {"username": "ann", "password": password}
                 async with c.home.http.post(c.home.served[0].url + login, json=body) as answer:
                     assert (answer.status, await answer.json()) == (429, {"authenticated": False})
-                    assert answer.headers["retry-after"] == "60"
+                    assert 1 <= int(answer.headers["retry-after"]) <= 30
             await c.log_in("bob")
 
     run(main())

@@ -17,6 +17,7 @@ from parley.core.about import About
 from parley.core.event import Entry
 from parley.core.message import Message
 from parley.core.pieces import Piece
+from parley.core.quota import Budget, Quota, Rate
 from parley.core.reply import Reply
 from parley.core.turn import Outcome, Private, Request, Turn
 from parley.store import connect
@@ -98,7 +99,7 @@ async def _said(b: Bench, conversation: str) -> None:
     for _ in range(2):
         receipt = await b.say(conversation, "hello", key="k")
     await b.say(conversation, "again", policy="enqueue")
-    withdrawn = await b.say(conversation, "never mind")
+    withdrawn = await b.say(conversation, "never mind", quota=Quota((Rate("me", 9),), (Budget("me", 9),)))
     assert (await b.conversations.cancel(conversation, withdrawn.turn))[0]
     assert receipt.replayed
 
@@ -174,6 +175,9 @@ async def _poisoned(b: Bench) -> None:
 async def _sessions(b: Bench) -> None:
     sessions = Sessions(b.client, b.keys, b.lifetimes)
     await sessions.open("token", "Ann")
+    for _ in range(2):
+        await sessions.rates.take(Rate("me", 9))
+    await sessions.rates.give_back(Rate("me", 9))
     assert await sessions.find("token")
     await sessions.close("token")
 

@@ -47,6 +47,8 @@ def configuration(settings: Settings, models: tuple[ModelSettings, ...]) -> Conf
         hosts=settings.hosts,
         embed_origin=settings.embed_origin,
         root_path=settings.root_path,
+        proxies=settings.proxies,
+        model_tokens={model.name: model.tokens_per_day for model in models if model.tokens_per_day},
         limits=settings.limits,
         lifetimes=settings.lifetimes,
         models=tuple(Choice(model.name) for model in models),

@@ -47,8 +47,13 @@ GROUPS: dict[str, type[Limits | Lifetimes | Timing]] = {
     "timing": Timing,
 }
 SECRETS = ("access_key", "redis", "model_key")
+# Of groups of values: those that may be zero, which means that there is no limit.
+ENDLESS = (
+    "lifetimes.cap",
+    *(f"limits.{name}" for name in ("posts", "posts_per_address", "sessions", "logins", "session_tokens")),
+)
+LISTS = ("origins", "hosts", "embed_origin", "proxies")  # separated by commas, where they are one text
 # Only a file can hold them.
-LISTS = ("origins", "hosts", "embed_origin")  # separated by commas, where they are one text
 TABLES = ("models", "assistants", "users")
 # Variables of ours that are not settings of a server.
 OTHER_VARIABLES = ("PARLEY_CONFIG", "PARLEY_URL", "PARLEY_TOKEN", "PARLEY_SETTINGS_FD")
@@ -75,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()  # more names we answer to, besides localhost and IP addresses; *: any
     embed_origin: tuple[str, ...] = ()  # origins whose pages may embed ours
     root_path: str = ""  # the path a proxy serves us below (/chat); x-forwarded-prefix: what that header of it says
+    proxies: tuple[str, ...] = ()  # proxies (addresses, networks) that are believed whom they speak for
     model_url: str = ""  # an OpenAI-compatible server; none: one is searched for
     model: str = ""  # which of its models (the first), or a function of yours: module:function
     model_key: Secret = Secret()  # what that server wants to be shown
@@ -237,8 +243,7 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 def _positive(name: str, value: float, source: str) -> None:
-    # No cap on a conversation's life is the one thing that zero means.
-    if not math.isfinite(value) or value < 0 or (value == 0 and name != "lifetimes.cap"):
+    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ENDLESS):
         raise SettingsError(f"{name} (from {source}) cannot be used: it must be above zero, not {value}")
 
 
@@ -265,6 +270,11 @@ def _check(settings: Settings) -> None:
     for origin in settings.embed_origin:
         if not ORIGIN.fullmatch(origin):
             raise refuse("embed_origin", f"{origin!r} is no origin: write it like https://shop.example")
+    for proxy in settings.proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise refuse("proxies", error) from None
     for user, password in settings.users.items():
         if not passwords.is_user(user):
             raise refuse("users", f"{user[:100]!r} cannot be a user's name: no spaces, no colon, not {passwords.GUEST}")

@@ -16,6 +16,11 @@ class Limits(Struct, frozen=True):
     title_bytes: int = 512  # a conversation's title
     key_chars: int = 255  # idempotency key
     client_queue_bytes: int = 256 * 1024  # frames waiting for one slow reader
+    posts: int = 30  # messages a minute of one session or user; 0: any. The owner has no limit
+    posts_per_address: int = 120  # the same of all sessions at one address, but this machine's own; 0: any
+    sessions: int = 60  # sessions made a minute for one address, but this machine's own; 0: any
+    logins: int = 10  # wrong passwords a minute for one name, and for one address; 0: any
+    session_tokens: int = 0  # tokens a day (UTC) of one session or user; 0: any
 
 
 class Lifetimes(Struct, frozen=True):

@@ -18,7 +18,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `url` and `api_key` are for openai and huggingface, `model` is the upstream's name for it (openai) or the
     function (python: a registered name or ``package.module:function``), `backend` is a row of the table in
     backend.py and chosen by the URL when empty, `recovery` overrides what the backend is known to be able to do,
-    `stream` is for huggingface.
+    `stream` is for huggingface. `tokens_per_day` is how much may be asked of it from midnight to midnight (UTC), by
+    all together; 0: any.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     first_token: float = 120.0
     stall: float = 60.0
     tries: int = 4
+    tokens_per_day: int = 0
     fallbacks: tuple[str, ...] = ()
     parameters: Parameters = Parameters()
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from parley.server import (
     agui,
@@ -25,6 +27,7 @@ from parley.server import (
     serverless,
     socket,
     uimessage,
+    visit,
 )
 from parley.server.config import Config, Store
 from parley.server.errors import HANDLERS
@@ -65,7 +68,8 @@ class App:
             lifespan=self.lifespan,
         )
         starlette.router.redirect_slashes = False
-        self.app: ASGIApp = Gate(starlette, config.origins, config.hosts, config.root_path, config.embed_origin)
+        gate = Gate(starlette, config.origins, config.hosts, config.root_path, config.embed_origin)
+        self.app: ASGIApp = believing(config.proxies, gate)
 
     def drain(self) -> bool:
         """Say goodbye to every open connection, if there is any; new ones are refused."""
@@ -82,6 +86,14 @@ class App:
             await self.parts.service.close()
 
 
+def believing(proxies: Sequence[str], app: ASGIApp) -> ASGIApp:
+    """An application that is told by these proxies who connects, and how; nobody else is believed."""
+    if not proxies:
+        return app
+    wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), list(proxies))
+    return cast("ASGIApp", wrapped)
+
+
 def cors(config: Config) -> Middleware:
     """Lets pages of the listed origins read our answers; they show a token, cookies are not for them."""
     return Middleware(
@@ -89,5 +101,12 @@ def cors(config: Config) -> Middleware:
         allow_origins=config.origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["*"],  # OpenAI's clients send a dozen of their own
-        expose_headers=["x-request-id", "idempotent-replayed", "retry-after", mcp.SESSION, *durable_streams.HEADERS],
+        expose_headers=[
+            "x-request-id",
+            "idempotent-replayed",
+            "retry-after",
+            *visit.HEADERS,
+            mcp.SESSION,
+            *durable_streams.HEADERS,
+        ],
     )

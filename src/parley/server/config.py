@@ -8,6 +8,7 @@ from parley.core.limits import Lifetimes, Limits
 from parley.models.secret import Secret
 from parley.store.conversations import Conversations
 from parley.store.keys import Keys
+from parley.store.rates import Rates
 from parley.store.sessions import Sessions
 
 
@@ -33,6 +34,8 @@ class Config(Struct, frozen=True, kw_only=True):
         greeting: what an assistant says before anything is said to it; ``{name}`` stands for its name.
         session_connections: at most so many sockets and streams of one session at once.
         connections: at most so many sockets and streams of this process.
+        proxies: addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+        model_tokens: for models that may only say so much a day: how many tokens.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +56,8 @@ class Config(Struct, frozen=True, kw_only=True):
     connections: int = 10_000
     body_seconds: float = 10.0  # for the whole of a request's head, and again for its body
     auth_seconds: float = 10.0  # for a socket to say who speaks
+    proxies: tuple[str, ...] = ()
+    model_tokens: dict[str, int] = {}
     quiet_seconds: int = 10  # of silence before a ping, and of waiting before a status
     connection_seconds: float = 3600.0  # how long a WebSocket of /v1/responses may last
     session_check_seconds: int = 30  # how often the sessions of open sockets are looked up again
@@ -71,3 +76,8 @@ class Store(Struct, frozen=True):
     keys: Keys
     conversations: Conversations
     sessions: Sessions
+
+    @property
+    def rates(self) -> Rates:
+        """What is counted over all servers."""
+        return self.sessions.rates

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.core.errors import Forbidden, InvalidRequest, Misdirected, ParleyError
+from parley.server import visit
 from parley.server.errors import INTERNAL_ERROR, respond
 from parley.server.root_path import FORWARDED, ROOT
 
@@ -76,6 +77,7 @@ class Gate:
         if self._root:
             scope["root_path"] = scope.get("root_path", "") + self._prefix(scope)
         scope[RAW_SEND] = send
+        visited = visit.begin(scope)
         request_id = secrets.token_hex(8)
         started = False
 
@@ -86,6 +88,8 @@ class Gate:
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self._careful]
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(UNCACHED)
+                if visited.standing is not None:
+                    headers += visit.headers_of(visited.standing)
                 message["headers"] = headers
             elif message["type"] == "websocket.accept":
                 started = True

@@ -1,24 +1,24 @@
 """Logins as in the first seed: a name and a password for a token ``user:secret``, which goes into each request's body.
 
 A user has one token at a time. Guessing is slow: hashes are compared a few at a time, and a name that was tried in
-vain too often is refused for a while.
+vain too often, or an address that tried too often in vain, is refused for a while, on every server.
 """
 
 import asyncio
+import contextlib
 import secrets
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from parley.core.errors import TooMany
+from parley.core.errors import TooMany, Unavailable
+from parley.core.quota import Rate
 from parley.models.secret import Secret
+from parley.server import visit
 from parley.server.auth import Principal, refused
 from parley.server.passwords import GUEST, hash_password, matches
-from parley.store.sessions import Sessions
+from parley.store.rates import TooFast
+from parley.store.sessions import Sessions, token_hash
 from parley.wire import serverless
 
-# So many failures of one name in so many seconds are refused unseen; names remembered at most.
-FAILURES, SECONDS = 10, 60.0
-REMEMBERED = 10_000
 # Hashes that are compared at once, and that may wait to be.
 AT_ONCE, WAITING = 2, 32
 
@@ -28,14 +28,13 @@ class Logins:
 
     Args:
         users: the hash of a password for each name.
-        clock: seconds that only grow.
+        failures: so many a minute of one name, and of one address, but this machine's own; 0: any.
     """
 
-    def __init__(self, users: Mapping[str, Secret], sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(self, users: Mapping[str, Secret], sessions: Sessions, failures: int) -> None:
         self._users = users
         self._sessions = sessions
-        self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._failures = failures
         self._room = asyncio.Semaphore(AT_ONCE)
         self._asking = 0
         self._nobody: str | None = None
@@ -52,22 +51,30 @@ class Logins:
             TooMany: the name was tried in vain too often, or too many try at once.
             Unavailable: the store is out of reach.
         """
-        failures = self._failures.get(user, deque())
-        while failures and failures[0] < self._clock() - SECONDS:
-            failures.popleft()
-        if len(failures) >= FAILURES or self._asking >= WAITING:
-            raise TooMany("too_many_logins", "Too many attempts to log in.", retry_after=SECONDS)
+        if self._asking >= WAITING:
+            raise TooMany("too_many_logins", "Too many try to log in.", retry_after=5)
+        rates = self._rates(user)
+        try:
+            await self._sessions.rates.take(*rates)
+        except TooFast as error:
+            raise TooMany("too_many_logins", "Too many attempts to log in.", retry_after=error.retry_after) from None
         if not await self._is_right(user, password):
-            self._failures[user] = failures
-            self._failures.move_to_end(user)
-            failures.append(self._clock())
-            if len(self._failures) > REMEMBERED:
-                self._failures.popitem(last=False)
             return None
-        self._failures.pop(user, None)
+        with contextlib.suppress(Unavailable):
+            await self._sessions.rates.give_back(*rates)
         secret = secrets.token_urlsafe(32)
         await self._sessions.log_in(user, secret)
         return f"{user}:{secret}"
+
+    def _rates(self, user: str) -> list[Rate]:
+        """What an attempt counts for, until it turns out to be right."""
+        if not self._failures:
+            return []
+        # A name may be anything, and long.
+        names = [f"login:{token_hash(user)[:32]}"]
+        if address := visit.current().address:
+            names.append(f"login:{address}")
+        return [Rate(name, self._failures) for name in names]
 
     async def _is_right(self, user: str, password: str) -> bool:
         self._asking += 1

@@ -79,6 +79,7 @@ class Seeds:
         name = await self._name(request)
         if wrong := seeds.bad_name(name):
             raise Refusal(400, seeds.detail({"loc": "name", "msg": wrong}))
+        await self._parts.service.quotas.allow_session()
         token = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
         conversation = ids.conversation_id(secrets.token_bytes(16), len(self._store.keys.shards))
         session = await self._store.sessions.open(token, name, conversation=conversation)

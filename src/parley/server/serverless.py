@@ -72,7 +72,7 @@ class Serverless:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._config = parts.config
-        self._logins = Logins(parts.config.users, parts.store.sessions, time.monotonic)
+        self._logins = Logins(parts.config.users, parts.store.sessions, parts.config.limits.logins)
 
     # The page's own.
 

@@ -19,10 +19,13 @@ from parley.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, Pa
 from parley.core.message import Image, Message
 from parley.core.snapshot import Snapshot
 from parley.core.turn import TERMINAL_STATUSES, Private, Request
+from parley.server import visit
 from parley.server.auth import SESSION_PREFIX, Principal
 from parley.server.bodies import check_key
 from parley.server.config import Config, Store
+from parley.server.quotas import Quotas
 from parley.store.conversations import Policy, Receipt
+from parley.store.rates import TooFast
 from parley.wire import frames
 from parley.wire.commands import Create, Describe, Said, Say
 from parley.wire.kept import Restore, turn_of
@@ -53,6 +56,7 @@ class Service:
         self.config = config
         self.conversations = store.conversations
         self._sessions = store.sessions
+        self.quotas = Quotas(config, store)
         self._shards = len(store.keys.shards)
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._chores: set[asyncio.Task[None]] = set()
@@ -262,9 +266,16 @@ class Service:
         Args:
             kept: whether the turn is to be on disk, and the conversation on its owner's list, with a title.
         """
-        receipt = await self.conversations.post(
-            conversation, turn, request, private, parent=parent, policy=policy, durable=kept
-        )
+        quota = await self.quotas.of_post(who, conversation, request)
+        here = visit.current()
+        try:
+            receipt = await self.conversations.post(
+                conversation, turn, request, private, parent=parent, policy=policy, durable=kept, quota=quota
+            )
+        except TooFast as error:
+            here.standing = error.standing
+            raise
+        here.standing = receipt.standing
         if kept and not receipt.replayed:
             await self.later(self._after_say(who, conversation, request))
         return receipt
@@ -370,6 +381,7 @@ class Service:
             raise Forbidden("not_allowed", "A session cannot make sessions.")
         if not name.strip():
             raise InvalidRequest("invalid_value", "The name is empty.", param="name")
+        await self.quotas.allow_session()
         token = SESSION_PREFIX + secrets.token_urlsafe(32)
         session = await self._sessions.open(token, name)
         return {

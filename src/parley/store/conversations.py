@@ -16,11 +16,13 @@ from parley.core.cursor import START
 from parley.core.errors import Conflict, Gone, NotFound, TooLarge, TooMany, Unavailable
 from parley.core.event import Entry
 from parley.core.limits import Lifetimes, Limits
+from parley.core.quota import Quota, Rate, Standing
 from parley.core.snapshot import Partial, Snapshot
 from parley.core.turn import Outcome, Private, Request, Status, Turn
 from parley.store.keys import TURNS, Keys
 from parley.store.nodes import Nodes
-from parley.store.scripts import TRANSIENT, Scripts
+from parley.store.rates import OverQuota, Rates, standing_of, too_fast
+from parley.store.scripts import TRANSIENT, Scripts, Value
 from parley.wire import record
 
 Policy = Literal["enqueue", "reject", "interrupt"]
@@ -48,6 +50,7 @@ class Receipt(Struct, frozen=True):
     replayed: bool = False
     cursor: str = ""
     position: int = 0
+    standing: Standing | None = None
 
 
 class Conversations:
@@ -67,6 +70,8 @@ class Conversations:
         self._limits = limits
         self._lifetimes = lifetimes
         self._barrier = barrier
+        self._rates = Rates(client, keys)
+        self._clustered = client.clustered
 
     async def create(self, conversation: str, owner: str, about: About, *, ttl: int = 0, durable: bool = True) -> bool:
         """Begin a conversation; the id is the idempotency key. Tells whether it is new.
@@ -99,6 +104,7 @@ class Conversations:
         parent: str | None = None,
         policy: Policy = "enqueue",
         durable: bool = True,
+        quota: Quota = Quota(),  # noqa: B008 — a frozen value
     ) -> Receipt:
         """Accept a message. The turn id stands for the idempotency key (`ids.turn_id`).
 
@@ -106,29 +112,74 @@ class Conversations:
             parent: the turn this one follows; None: the newest one, ROOT: none.
             policy: what to do while a reply runs.
             durable: wait for the disk; what is not kept anyway need not.
+            quota: what the post is measured by. A repeat of what was accepted is neither counted nor refused.
 
         Raises:
             NotFound, Gone: no such conversation (or parent).
             Conflict: the key was used for another message, or a reply runs and the policy is "reject".
-            TooMany: too many messages wait. TooLarge: the conversation is full.
+            TooMany: too many messages wait, or by the quota it is too early or too much.
+            TooLarge: the conversation is full.
             Unavailable: `overloaded`: too many conversations wait or run.
         """
         above = "" if parent is None else parent or record.NO_PARENT
         body = record.body_hash(request, private, above)
         limits = self._limits
-        reply = await self._run(
-            "post", conversation, turn, body, above, policy, record.encode_request(request),
-            record.encode_private(private), limits.queue, limits.turns, limits.history_bytes, limits.active,
-        )  # fmt: skip
+        keys, measures = self._keys.conversation(conversation), ["0"]
+        taken: Sequence[Rate] = ()
+        standing: Standing | None = None
+        if quota and self._clustered:
+            taken, standing = await self._measure_apart(keys, turn, quota)
+            quota = Quota(budgets=quota.budgets)
+        if quota:
+            keys, measures = self._measured(keys, quota)
+        args: list[Value] = [
+            turn, body, above, policy, record.encode_request(request), record.encode_private(private),
+            limits.queue, limits.turns, limits.history_bytes, limits.active, *measures,
+        ]  # fmt: skip
+        reply = await self._scripts.run("post", keys, args)
         answer = reply[0]
+        if taken and answer != b"OK":
+            await self._rates.give_back(*taken)
         if answer == b"OK":
             cursor, position = reply[1].decode(), int(reply[2])
             safe = await self._barrier(conversation) if durable else "memory"
-            return Receipt(conversation, turn, "queued", safe, cursor=cursor, position=position)
+            standing = standing_of(reply[3:]) if quota.rates else standing
+            return Receipt(conversation, turn, "queued", safe, cursor=cursor, position=position, standing=standing)
         if answer == b"DUP":
             safe = await self._barrier(conversation) if durable else "memory"
             return Receipt(conversation, turn, reply[1].decode(), safe, replayed=True)
+        if answer == b"SLOW":
+            raise too_fast(reply, quota.rates)
+        if answer == b"SPENT":
+            raise OverQuota(quota.budgets[int(reply[2]) - 1], int(reply[1]) / 1000)
         raise _refusal(answer)
+
+    def _measured(self, keys: list[bytes], quota: Quota) -> tuple[list[bytes], list[str]]:
+        """The keys and further arguments of a post that is measured."""
+        rates = [self._keys.rate(rate.name) for rate in quota.rates]
+        args = [str(len(rates)), *(str(rate.minute) for rate in quota.rates)]
+        for budget in quota.budgets:
+            args += [budget.name, str(budget.tokens)]
+        shards = self._keys.spent if quota.budgets and not self._clustered else ()
+        return [*keys, *rates, *shards], args
+
+    async def _measure_apart(
+        self, keys: list[bytes], turn: str, quota: Quota
+    ) -> tuple[Sequence[Rate], Standing | None]:
+        """Measure before the post, on a cluster, where no script reaches another slot; a repeat is let through.
+
+        Replies what was counted, and how its sender stands.
+
+        Raises:
+            TooFast, OverQuota.
+        """
+        try:
+            await self._rates.check(*quota.budgets)
+            return quota.rates, await self._rates.take(*quota.rates)
+        except TooMany:
+            if await self._ask("HEXISTS", keys[TURNS], turn):
+                return (), None
+            raise
 
     async def write_down(self, conversation: str, turn: str, request: Request, private: Private) -> bool:
         """Write down what was said without asking for an answer. The turn id stands for the idempotency key.

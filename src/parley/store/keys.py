@@ -15,7 +15,7 @@ GROUP = b"w"  # the consumer group on each shard's work queue
 OWN = ("meta", "log", "reply", "pieces", "order", "turns", "waiting")
 APPENDED = 4
 TURNS = OWN.index("turns")
-SHARED = ("queue", "active", "dead")
+SHARED = ("queue", "active", "dead", "spent")
 
 
 class Keys:
@@ -27,7 +27,7 @@ class Keys:
         self._slots = len(self.shards)
 
     def conversation(self, conversation: str) -> list[bytes]:
-        """The ten keys of lib/keys.lua.
+        """The eleven keys of lib/keys.lua.
 
         Raises:
             ValueError: the id is malformed.
@@ -72,6 +72,15 @@ class Keys:
     def index(self, owner: str) -> bytes:
         """The conversations of an owner."""
         return f"{self.prefix}{{{self._spread(owner)}}}:owner:{owner}".encode()
+
+    def rate(self, name: str) -> bytes:
+        """The bucket of a rate (core.quota)."""
+        return f"{self.prefix}{{{self._spread(name)}}}:rate:{name}".encode()
+
+    @property
+    def spent(self) -> list[bytes]:
+        """What was spent today, a hash for each shard's conversations."""
+        return [f"{self.prefix}{{{shard}}}:spent".encode() for shard in self.shards]
 
     def slots(self, model: str) -> bytes:
         """The places of a model's upstream."""

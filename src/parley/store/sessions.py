@@ -11,6 +11,7 @@ from parley.core.errors import Unavailable
 from parley.core.limits import Lifetimes
 from parley.store.keys import Keys
 from parley.store.nodes import Nodes
+from parley.store.rates import Rates
 from parley.store.scripts import TRANSIENT, Scripts
 
 # How the hash of a login's secret is told from a secret itself, which the first seed's own login keeps.
@@ -39,6 +40,7 @@ class Sessions:
         self._scripts = Scripts(client)
         self._keys = keys
         self._lifetimes = lifetimes
+        self.rates = Rates(client, keys)
 
     async def open(self, token: str, name: str, *, conversation: str = "", began: float | None = None) -> Session:
         """Remember a new token. It slides by use, up to its latest end.

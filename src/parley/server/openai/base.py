@@ -12,6 +12,7 @@ from parley.server.parts import Parts
 
 # Statuses that make OpenAI's clients send a request again although nothing would change.
 NO_USE = frozenset({408, 409})
+SPENT = "insufficient_quota"
 MOST_PER_PAGE = 100
 
 
@@ -25,7 +26,7 @@ def tell(error: ParleyError, kept: bool) -> Response:
     # Here what was deleted is as if it had never been.
     shown = NotFound(error.code, error.message, param=error.param) if isinstance(error, Gone) else error
     response = respond(shown)
-    if kept or response.status_code in NO_USE:
+    if kept or response.status_code in NO_USE or error.code == SPENT:
         response.headers["x-should-retry"] = "false"
     return response
 

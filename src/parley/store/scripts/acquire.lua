@@ -12,7 +12,7 @@ EFFECT    first time: event `started`; else event `takeover`. Fence and worker s
 REPEAT    the same fence gets the same grant, and no second attempt is counted; but a fence that was superseded never
           comes back ({NOTMINE}): its holder remembers another text, and two answers would be glued together
 --]]
--- include keys clock touch emit issue finish
+-- include keys clock touch emit issue bill finish
 local id, token, worker, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local most, most_total, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local known = call('HMGET', meta, 'token', 'fence', 'turn', 'mark', 'spent')

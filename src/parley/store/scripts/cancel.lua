@@ -6,7 +6,7 @@ REPLY     {OK, status} cancelled now | {NOOP, status} had ended | {NONE} no such
 EFFECT    lib/finish.lua: what was said is kept; its holder is fenced out. A waiting turn leaves the line
 REPEAT    a turn that has ended stays as it is
 --]]
--- include keys clock touch emit issue finish
+-- include keys clock touch emit issue bill finish
 local turn = ARGV[1]
 if call('HEXISTS', turns, turn) == 0 then return {'NONE'} end
 local outcome = call('HGET', turns, turn .. ':o')

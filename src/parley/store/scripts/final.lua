@@ -6,7 +6,7 @@ REPLY     {OK, status} | {FENCED} | {OFFSET, length}
 EFFECT    as append, then lib/finish.lua
 REPEAT    a turn closed by this fence with this status replies OK again
 --]]
--- include keys clock touch emit issue finish put
+-- include keys clock touch emit issue bill finish put
 local fence, turn, gen, offset, status, extra = unpack(ARGV, 1, 6)
 local outcome = call('HGET', turns, turn .. ':o')
 if outcome then

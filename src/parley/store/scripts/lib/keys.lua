@@ -8,11 +8,13 @@
 --   pieces   string  its piece boundaries (see core.pieces)
 --   order    list    turn ids in the order they were accepted
 --   turns    hash    <turn> -> "<parent> <body hash> <accepted ms>\n<request JSON>\n<private JSON>"
+--                    <turn>:b -> "<budget>\n<budget>...": who pays, until it is counted (bill.lua)
 --                    <turn>:o -> "<closing fence>[ <mark>...]\n<outcome JSON>", once the turn has ended (marks: take_out)
 --   waiting  list    turn ids not ended yet; the head is the active one
 --   queue    stream  the shard's work queue, group w; at most one token a conversation
 --   active   zset    conversations that have a token
 --   dead     list    dead letters
+--   spent    hash    tokens of replies that ended today (UTC), by who pays; gone at midnight (bill.lua)
 --
 -- Fields of meta: id, owner, born, about (JSON), ttl (s), cap (ms, 0 none), keep (events); state idle queued
 -- running deleted; last (cursor), head (newest turn), ended (cursor of the last end), bytes (stored text);
@@ -21,6 +23,6 @@
 -- (lines of writer, held until ms, message JSON), saved (the last keys). share: what is kept
 -- of the link it may be read by (share.lua).
 local meta, log, reply, pieces, order = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local turns, waiting, queue, active, dead = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local turns, waiting, queue, active, dead, spent = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local call = redis.call
 local GROUP = 'w'
