@@ -13,7 +13,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check bench bench-full lock clean test-compat compat-python compat-node
+.PHONY: setup run test check docs bench bench-full lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -39,6 +39,10 @@ check: $(STAMPS)/dev
 	ruff check .
 	mypy
 	lint-imports
+
+# The documentation as a site in build/site, with every link of it checked.
+docs: $(STAMPS)/dev
+	python tools/docs_site.py
 
 # Short, and what became slower than benchmarks/baseline.json; bench-full measures everything, the peers that
 # benchmarks/peers/install.sh put beside it too, and writes docs/performance.md.
