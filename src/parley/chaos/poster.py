@@ -14,6 +14,7 @@ from parley.chaos.flaw import Flaw
 from parley.chaos.plan import Plan
 from parley.chaos.quiet import Quiet
 from parley.chaos.talk import Asked, Talk
+from parley.chaos.viewer import COME_BACK
 
 # Whoever is not served for so long is not served at all.
 PATIENCE = 60.0
@@ -81,7 +82,7 @@ class Poster:
                     if answer.status in (200, 201, 202):
                         found: dict[str, Any] = await answer.json()
                         return found
-                    if answer.status not in (429, 503):
+                    if answer.status not in COME_BACK:
                         raise Failed(f"{path} was refused: {answer.status} {await answer.text()}", answer.status)
             await asyncio.sleep(AGAIN)
         raise Failed(f"{path} was not accepted for {PATIENCE:g} s")

@@ -21,6 +21,8 @@ _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 # Seconds a viewer stays, and stays away, drawn evenly.
 STAY = (0.5, 6.0)
 AWAY = (0.01, 0.2)
+# HTTP statuses that say: not now. A server that was stopped in mid-request finds that it came too slowly.
+COME_BACK = (408, 429, 503)
 # Flaws that one viewer tells of; the first says it all.
 KEPT = 20
 
@@ -146,7 +148,9 @@ class Viewer:
         return flaw
 
 
-async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: random.Random) -> None:
+async def watch_by_socket(
+    url: str, conversation: str, viewer: Viewer, rng: random.Random, stay: tuple[float, float] = STAY
+) -> None:
     """Follow over the WebSocket, for ever; leaves and comes back with its cursor now and then."""
     async with aiohttp.ClientSession() as session:
         while True:
@@ -157,7 +161,7 @@ async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: rand
                         {"type": "follow", "conversation": conversation, "turns": 200}
                         | ({"after": viewer.cursor} if viewer.cursor else {})
                     )
-                    leave = time.monotonic() + rng.uniform(*STAY)
+                    leave = time.monotonic() + rng.uniform(*stay)
                     async for message in socket:
                         if message.type is not aiohttp.WSMsgType.TEXT:
                             break
@@ -170,7 +174,9 @@ async def watch_by_socket(url: str, conversation: str, viewer: Viewer, rng: rand
             await asyncio.sleep(rng.uniform(*AWAY))
 
 
-async def watch_by_events(url: str, conversation: str, viewer: Viewer, rng: random.Random) -> None:
+async def watch_by_events(
+    url: str, conversation: str, viewer: Viewer, rng: random.Random, stay: tuple[float, float] = STAY
+) -> None:
     """Follow over Server-Sent Events, for ever, as an EventSource does."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -179,10 +185,10 @@ async def watch_by_events(url: str, conversation: str, viewer: Viewer, rng: rand
                 headers = {"Last-Event-ID": viewer.cursor} if viewer.cursor else {}
                 address = f"{url}/api/conversations/{conversation}/events?turns=200"
                 async with session.get(address, headers=headers) as response:
-                    if response.status not in (200, 503):
+                    if response.status not in (200, *COME_BACK):
                         raise RuntimeError(f"{address} answers {response.status}: {await response.text()}")
                     viewer.connected()
-                    leave = time.monotonic() + rng.uniform(*STAY)
+                    leave = time.monotonic() + rng.uniform(*stay)
                     async for line in response.content:
                         if line.startswith(b"data:") and response.status == 200:
                             viewer.take(json.loads(line[5:]))
