@@ -27,6 +27,8 @@ _about = msgspec.json.Decoder(About)
 
 # Tries of a worker that still may be needed to end a turn when the store is away for a while.
 ENDING_PATIENCE = 600.0
+# A worker that holds nothing and was silent for so long is gone, in seconds; one that is not comes back by itself.
+FORGET_AFTER = 60.0
 
 
 # Work queues, by their keys.
@@ -252,20 +254,20 @@ class Runs:
         """Drop the events of turns that have ended."""
         await self._run("fold", conversation)
 
-    async def audit(self, period: float) -> int:
+    async def audit(self, period: float, forget: float = FORGET_AFTER) -> int:
         """Put back the tokens that were lost. Each shard is looked after once in `period` seconds, by one worker.
 
-        Replies how many were lost.
+        Replies how many were lost. Forgets the names of workers that hold nothing and were silent for `forget` seconds.
 
         Raises:
             Unavailable: the store is out of reach, or does not allow it.
         """
         try:
-            return await self._audit(period)
+            return await self._audit(period, forget)
         except ResponseError as error:
             raise _passing(error) if is_passing(error) else Unavailable("store_refused", str(error)) from error
 
-    async def _audit(self, period: float) -> int:
+    async def _audit(self, period: float, forget: float) -> int:
         lost = 0
         call = self.client.multiplexer.call
         for shard in self.keys.shards:
@@ -273,7 +275,21 @@ class Runs:
                 for name in await call(("ZREVRANGE", self.keys.active(shard), 0, -1)):
                     conversation = name.decode()
                     lost += (await self._run("audit", conversation, conversation))[0] == b"ISSUED"
+                await self._forget(self.keys.queue(shard), forget)
         return lost
+
+    async def _forget(self, queue: bytes, silent: float) -> None:
+        """A worker that dies holding turns is not forgotten when it is evicted: it holds them until others do."""
+        try:
+            consumers = await self.client.execute(queue, "XINFO", "CONSUMERS", queue, GROUP)
+        except ResponseError as error:
+            if is_passing(error):
+                raise
+            return  # no queue, or no group
+        for fields in consumers:
+            about = dict(zip(fields[::2], fields[1::2], strict=True))
+            if not about[b"pending"] and about[b"idle"] > silent * 1000:
+                await self.scripts.run("evict", [queue], (about[b"name"],))
 
     async def evict(self, worker: str) -> int:
         """Free at once what a worker holds that is known to be dead. Replies how many turns were freed."""
