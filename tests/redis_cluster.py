@@ -139,6 +139,23 @@ class Cluster:
         until(moved, what="a failover")
         return self.serving(key)
 
+    def begin_move(self, slot: int, source: Node, target: Node) -> None:
+        """Have a slot be on its way: keys may be moved, and commands about those that were are sent on."""
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.name)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.name)
+
+    def move(self, source: Node, target: Node, *keys: bytes) -> None:
+        """Move keys of such a slot."""
+        if keys:
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 20000, "KEYS", *keys)
+
+    def end_move(self, slot: int, source: Node, target: Node) -> None:
+        """Move what is left, and have everyone know."""
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 20):
+            self.move(source, target, *keys)
+        for node in (target, source, *self.primaries):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.name)
+
     def stop(self) -> None:
         for node in self.nodes:
             if node.process is not None and node.process.poll() is None:

@@ -12,9 +12,9 @@ from parley.core.limits import Lifetimes, Limits, Timing
 from parley.core.message import Message
 from parley.core.turn import Private, Request
 from parley.core.view import Gap, View
-from parley.store.connect import connect
 from parley.store.conversations import Conversations, Receipt
 from parley.store.keys import Keys
+from parley.store.nodes import nodes
 from parley.store.runs import Claim, Grant, Runs
 from parley.store.scripts import Value
 from parley.wire import frames
@@ -35,7 +35,8 @@ class Bench:
 
     def __init__(self, url: str, *, limits: Limits | None = None, timing: Timing | None = None, shards: int = 1):
         self.url = url
-        self.client = connect(url)
+        self.client: Any = nodes(url)
+        self.server: Any = self.client  # one of the servers, to be asked anything
         self.keys = Keys(PREFIX, shards)
         self.limits = limits or Limits()
         self.timing = timing or Timing(lease=0.2)
@@ -60,10 +61,11 @@ class Bench:
     async def claim(self, runs: Runs) -> Claim:
         """The next token, new or expired, within a few seconds."""
         for _ in range(100):
-            claims, _ = await runs.wait(0.01)
-            claims = claims or await runs.scan(1)
-            if claims:
-                return claims[0]
+            for queues in runs.together:
+                claims, _ = await runs.wait(0.01, 1, queues)
+                claims = claims or await runs.scan(1, queues)
+                if claims:
+                    return claims[0]
         raise AssertionError("no token came")
 
     async def take(self, runs: Runs) -> Grant:
@@ -78,7 +80,7 @@ class Bench:
 
     async def command(self, *command: Any) -> Any:
         """Any command, as it is."""
-        return await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self.server.execute_command(*command)
 
     async def view(self, conversation: str, view: View | None = None) -> View:
         """Bring a view up to date as a follower does: by the log, else by a snapshot."""
@@ -99,12 +101,22 @@ class Bench:
 async def bench(binary: Path | None = None, **options: Any) -> AsyncIterator[Bench]:
     """A bench on a server of its own."""
     with running(binary) as server:
-        made = Bench(server.url, **options)
-        await made.runs().prepare()
-        try:
+        async with on(server.url, **options) as made:
             yield made
-        finally:
-            await made.client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def on(url: str, **options: Any) -> AsyncIterator[Bench]:
+    """A bench on servers that run; what they have is thrown away."""
+    made = Bench(url, **options)
+    try:
+        for server in await made.client.every():
+            await server.flushall()
+            made.server = server
+        await made.runs().prepare()
+        yield made
+    finally:
+        await made.client.aclose()
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

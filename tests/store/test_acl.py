@@ -20,9 +20,9 @@ from parley.core.pieces import Piece
 from parley.core.quota import Budget, Quota, Rate
 from parley.core.reply import Reply
 from parley.core.turn import Outcome, Private, Request, Turn
-from parley.store import connect
 from parley.store.appender import Appender
 from parley.store.bell import Bell
+from parley.store.nodes import check
 from parley.store.overview import look
 from parley.store.permissions import DIRECT, NEWER, SCRIPTED, acl_rules
 from parley.store.scripts import Scripts, source
@@ -62,8 +62,8 @@ def limited(request: pytest.FixtureRequest) -> Iterator[Limited]:
 
 async def everything(b: Bench) -> None:
     """Whatever the store can do, once."""
-    await connect.check(b.client, PREFIX)
-    await b.client.ping()  # as the bell does in long silences
+    await check(b.client, PREFIX)
+    await b.server.ping()  # as the bell does in long silences
     runs, other = b.runs("a"), b.runs("b")
     await runs.prepare()
     heard: list[Entry] = []
@@ -153,7 +153,7 @@ async def _audited(b: Bench) -> None:
     turn = (await b.say(conversation, "lost")).turn
     runs = b.runs("a")
     await b.take(runs)
-    await b.client.xgroup_delconsumer(b.keys.queue("00").decode(), "w", "a")
+    await b.server.xgroup_delconsumer(b.keys.queue("00").decode(), "w", "a")
     assert await runs.audit(0.001) == 1
     assert await b.conversations.cancel(conversation, turn) == (True, "cancelled")
 

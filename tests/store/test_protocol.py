@@ -1,7 +1,7 @@
-"""The life of a turn, script by script, on every server there is."""
+"""The life of a turn, script by script, on every server there is, and on one that is a cluster."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any
 
@@ -14,21 +14,34 @@ from parley.core.limits import Limits, Timing
 from parley.core.message import Message
 from parley.core.turn import Outcome, Private, Request, Turn
 from parley.store.runs import Fenced, Offset, Runs
+from tests.redis_cluster import clustered
 from tests.redis_servers import binaries
-from tests.store.harness import Bench, bench
+from tests.store.harness import Bench, bench, on
 
-pytestmark = pytest.mark.parametrize("server", list(binaries()))
+CLUSTER = "cluster"
+
+pytestmark = pytest.mark.parametrize("server", [*binaries(), CLUSTER])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A cluster of one node, for all of these tests."""
+    with clustered(primaries=1, replicas=0) as made:
+        yield made.url
+
 
 Test = Callable[[Bench], Coroutine[Any, Any, None]]
 
 
-def on_bench(test: Test) -> Callable[[str], None]:
+def on_bench(test: Test) -> Callable[[str, pytest.FixtureRequest], None]:
     """Run an asynchronous test on a bench of its own."""
 
     @wraps(test)
-    def ran(server: str) -> None:
+    def ran(server: str, request: pytest.FixtureRequest) -> None:
+        shared = request.getfixturevalue("cluster") if server == CLUSTER else ""
+
         async def main() -> None:
-            async with bench(binaries()[server]) as made:
+            async with on(shared) if shared else bench(binaries()[server]) as made:
                 await asyncio.wait_for(test(made), 30)
 
         asyncio.run(main())
@@ -57,7 +70,7 @@ async def test_a_turn_is_answered(b: Bench) -> None:
     assert snapshot.running is None
     assert snapshot.waiting == ()
     for key in b.keys.conversation(conversation)[7:9]:
-        assert not await b.client.exists(key) or not await b.command("XLEN", key)
+        assert not await b.server.exists(key) or not await b.command("XLEN", key)
 
 
 @on_bench
@@ -227,7 +240,7 @@ async def test_a_poison_turn_is_dead_lettered(b: Bench) -> None:
     assert outcome is not None
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code) == ("failed", "worker_lost")
-    assert await b.client.llen(b.keys.conversation(conversation)[9].decode()) == 1
+    assert await b.server.llen(b.keys.conversation(conversation)[9].decode()) == 1
     assert receipt.turn == snapshot.turns[0].id
 
 
@@ -279,7 +292,7 @@ async def test_all_keys_expire_together(b: Bench) -> None:
     await b.append(runs, grant, 0, "x")
     await runs.renew(grant, patience=1)
     own = b.keys.conversation(conversation)[:7]
-    left = [await b.client.pttl(key.decode()) for key in own]
+    left = [await b.server.pttl(key.decode()) for key in own]
     assert min(left) > 86_000_000
     assert max(left) - min(left) < 1000
 
@@ -291,11 +304,11 @@ async def test_looking_at_a_conversation_keeps_it_alive(b: Bench) -> None:
     await b.take(b.runs())
     own = [key.decode() for key in b.keys.conversation(conversation)[:7]]
     for key in own:
-        await b.client.pexpire(key, 70_000_000)
+        await b.server.pexpire(key, 70_000_000)
     await b.conversations.snapshot(conversation, turns=0)
-    assert await b.client.pttl(own[0]) <= 70_000_000
+    assert await b.server.pttl(own[0]) <= 70_000_000
     await b.conversations.snapshot(conversation)
-    left = [await b.client.pttl(key) for key in own if await b.client.exists(key)]
+    left = [await b.server.pttl(key) for key in own if await b.server.exists(key)]
     assert min(left) > 86_000_000
 
 
@@ -342,11 +355,11 @@ async def test_an_expired_conversation_leaves_nothing_active(b: Bench) -> None:
     conversation = await b.conversation()
     await b.say(conversation, "hello")
     keys = b.keys.conversation(conversation)
-    await b.client.delete(*keys[:7])
+    await b.server.delete(*keys[:7])
     await b.conversations.create(conversation, "me", About())
     runs = b.runs()
     assert await runs.acquire(await b.claim(runs), "f") is None
-    assert await b.client.zcard(keys[8]) == 0
+    assert await b.server.zcard(keys[8]) == 0
 
 
 @on_bench
@@ -403,14 +416,14 @@ async def test_lost_tokens_are_put_back(b: Bench) -> None:
     grant = await b.take(runs)
     assert grant.turn.id == turn
     assert await audited(runs) == 0  # one is held, one is to be delivered
-    await b.client.xgroup_delconsumer(queue, "w", "a")
+    await b.server.xgroup_delconsumer(queue, "w", "a")
     assert await runs.renew(grant, patience=1)  # a worker that lives holds it again
     assert await audited(runs) == 0
-    await b.client.xgroup_delconsumer(queue, "w", "a")
+    await b.server.xgroup_delconsumer(queue, "w", "a")
     assert await audited(runs) == 1
     assert await audited(runs) == 0
     assert {(await b.take(b.runs("b"))).turn.id for _ in range(2)} == {turn, waiting}
-    await b.client.delete(queue)
+    await b.server.delete(queue)
     await runs.prepare()
     assert await audited(runs) == 2
     assert {(await b.take(b.runs("b"))).turn.id for _ in range(2)} == {turn, waiting}
@@ -425,9 +438,9 @@ async def audited(runs: Runs) -> int:
 @on_bench
 async def test_what_is_active_no_more_is_forgotten(b: Bench) -> None:
     conversation = await b.conversation()
-    await b.client.zadd(b.keys.active("00").decode(), {conversation: 1, "conv_" + "0" * 34: 2})
+    await b.server.zadd(b.keys.active("00").decode(), {conversation: 1, "conv_" + "0" * 34: 2})
     assert await audited(b.runs()) == 0
-    assert await b.client.zcard(b.keys.active("00").decode()) == 0
+    assert await b.server.zcard(b.keys.active("00").decode()) == 0
 
 
 @on_bench
@@ -435,10 +448,10 @@ async def test_a_group_that_was_destroyed_is_made_again_under_way(b: Bench) -> N
     runs = b.runs("a")
     await b.say(await b.conversation(), "one")
     grant = await b.take(runs)
-    await b.client.xgroup_destroy(b.keys.queue("00").decode(), "w")
+    await b.server.xgroup_destroy(b.keys.queue("00").decode(), "w")
     assert await runs.renew(grant, patience=1)
     await runs.final(grant, 1, 0, "completed", b"", ["", "done"])
-    assert await b.client.xlen(b.keys.queue("00").decode()) == 0
+    assert await b.server.xlen(b.keys.queue("00").decode()) == 0
 
 
 @on_bench
@@ -449,11 +462,11 @@ async def test_a_repeated_post_brings_a_lost_token_back(b: Bench) -> None:
     grant = await b.take(runs)
     queue = b.keys.queue("00").decode()
     await b.command("XACK", queue, "w", grant.claim.token)
-    await b.client.xdel(queue, grant.claim.token)
+    await b.server.xdel(queue, grant.claim.token)
     for _ in range(2):
         assert (await b.say(conversation, "hello", key="k")).status == "in_progress"
-    assert await b.client.xlen(queue) == 1
+    assert await b.server.xlen(queue) == 1
     again = await b.take(runs)
     assert (again.turn.id, again.attempt) == (grant.turn.id, 2)
     await runs.final(again, 1, 0, "completed", b"", ["", "x"])
-    assert await b.client.xlen(queue) == 0
+    assert await b.server.xlen(queue) == 0

@@ -12,7 +12,7 @@ from parley.core.errors import Unavailable
 from parley.store.cluster import Cluster
 from parley.store.connect import Client, ServerInfo
 from parley.store.conversations import Barrier
-from parley.store.durability import ClusterBarrier, FileBarrier, NoBarrier, ServerBarrier
+from parley.store.durability import ClusterBarrier, FileBarrier, ServerBarrier
 from parley.store.keys import Keys
 from parley.store.nodes import Nodes, check, nodes
 
@@ -73,7 +73,7 @@ def barrier_for(client: Nodes, info: ServerInfo, keys: Keys, directory: Path | N
     if directory is not None and isinstance(client, Client):
         return FileBarrier(directory, client)
     if isinstance(client, Cluster):
-        return ClusterBarrier(client, keys) if info.waits_for_disk else NoBarrier()
+        return ClusterBarrier(client, keys, disk=info.waits_for_disk)
     return ServerBarrier(client, f"{keys.prefix}sync", disk=info.waits_for_disk)
 
 

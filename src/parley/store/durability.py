@@ -197,7 +197,7 @@ class ServerBarrier(GroupBarrier):
                 if self._replicas:
                     pipeline.execute_command("WAIT", 1, patience)
                 server, replication, *answers = await pipeline.execute(raise_on_error=False)
-                for answer in (server, replication, *answers[: 2 * self._disk]):
+                for answer in (server, replication, *answers[: 1 + self._disk]):
                     if isinstance(answer, Exception):
                         raise answer
         except (RedisError, OSError) as error:
@@ -217,11 +217,13 @@ class ClusterBarrier:
 
     Args:
         keys: those of the deployment; a key of each shard's own is written to.
+        disk: see `ServerBarrier`.
     """
 
-    def __init__(self, cluster: Cluster, keys: Keys) -> None:
+    def __init__(self, cluster: Cluster, keys: Keys, *, disk: bool) -> None:
         self._cluster = cluster
         self._keys = keys
+        self._disk = disk
         self._rounds: WeakKeyDictionary[Client, ServerBarrier] = WeakKeyDictionary()
 
     async def __call__(self, conversation: str = "") -> Durability:
@@ -247,7 +249,7 @@ class ClusterBarrier:
             node = await self._cluster.of(key)
         except (RedisError, OSError) as error:
             raise Unavailable("storage_unavailable", "the message store does not answer") from error
-        waiting = self._rounds.setdefault(node, ServerBarrier(node, key.decode(), disk=True))
+        waiting = self._rounds.setdefault(node, ServerBarrier(node, key.decode(), disk=self._disk))
         try:
             return await waiting()
         except Unavailable:

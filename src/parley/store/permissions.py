@@ -24,8 +24,11 @@ REPLICATED = ("wait",)
 # Only servers that have it are asked (Redis and Valkey 7.2 and up).
 NEWER = ("waitaof",)
 
+# What a cluster's nodes are asked besides, and what is scripted there from Redis 7 on. Older ones lack the last three.
+CLUSTERED = ("asking", "cluster|info", "cluster|slots", "spublish", "ssubscribe", "sunsubscribe")
 
-def acl_rules(prefix: str, *, newer: bool = False) -> list[str]:
+
+def acl_rules(prefix: str, *, newer: bool = False, clustered: bool = False) -> list[str]:
     """The rules that follow ``ACL SETUSER <name> on ><password>`` for a deployment of this prefix."""
-    commands = sorted({*SCRIPTED, *DIRECT, *REPLICATED, *(NEWER if newer else ())})
+    commands = sorted({*SCRIPTED, *DIRECT, *REPLICATED, *(NEWER if newer else ()), *(CLUSTERED if clustered else ())})
     return ["resetkeys", f"~{prefix}*", "resetchannels", f"&{prefix}*", "-@all", *(f"+{name}" for name in commands)]
