@@ -15,6 +15,7 @@ from websockets.http11 import Request
 
 from parley.server.errors import of_status
 from parley.server.outbox import TOO_FAST
+from parley.store.waiting import Flag, Mailbox
 from parley.wire.frames import encode
 
 HEAD_BYTES = 32 * 1024
@@ -131,6 +132,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     _pings = 0
     _ping_time = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The same in a tenth of the memory; there may be thousands of sockets.
+        self.queue = Mailbox()  # type: ignore[assignment]
+        self.writable = Flag(up=True)  # type: ignore[assignment]
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -25,6 +25,7 @@ from parley.store.keys import Keys
 from parley.store.link import Link, Refusal, code, pack
 from parley.store.nodes import Nodes
 from parley.store.scripts import PASSING, TRANSIENT
+from parley.store.waiting import Flag
 from parley.wire.frames import parse_bell
 
 # How long to wait before a link is made anew, in seconds; doubled each time.
@@ -44,7 +45,7 @@ class Channel:
         self.ear: Ear  # where it is heard now
         self.awaited = 0  # SUBSCRIBEs sent on its present link and not confirmed yet
         self.moved = False  # it changed over to another link, and something may have been missed
-        self.stands = asyncio.Event()
+        self.stands = Flag()
 
 
 class Bell:
