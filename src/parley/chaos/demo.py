@@ -20,7 +20,7 @@ from parley.chaos.killer import NAMES
 from parley.chaos.place import PREFIX, SHARDS, Place
 from parley.chaos.plan import PARTS, Part
 from parley.chaos.viewer import Viewer, watch_by_events, watch_by_socket
-from parley.chaos.witness import Heard, accounts_for
+from parley.chaos.witness import Witness, accounts_for
 from parley.core.turn import TERMINAL_STATUSES
 from parley.store.connect import connect
 from parley.store.keys import Keys
@@ -29,6 +29,8 @@ from parley.store.overview import look
 QUESTION = "Tell me a long story about a lighthouse keeper, the sea and a storm."
 # Characters of the reply at which something is killed, the first time and from one time to the next.
 FIRST, NEXT = 160, 240
+# Characters that the model may be ahead of what is shown, as long as something is still to be killed.
+LEAD = 120
 TICK = 0.01
 # What is on its way when Redis dies still comes for so long.
 ON_ITS_WAY = 0.05
@@ -92,14 +94,20 @@ class Audience:
 class Demo:
     """One performance at one place."""
 
-    def __init__(self, place: Place, heard: Sequence[Heard], audience: Audience, question: str = QUESTION) -> None:
+    def __init__(self, place: Place, witness: Witness, audience: Audience, question: str = QUESTION) -> None:
         self._place = place
-        self._heard = heard
+        self._heard = witness.heard
+        witness.held = self._ahead
         self._audience = audience
         self._question = question
         self._viewers = (Viewer("socket"), Viewer("events"))
         self._turn = ""
         self._kills: list[Kill] = []
+
+    def _ahead(self) -> bool:
+        """Whether the model is so far ahead of what is shown that the reply could be over before it is seen."""
+        last = self._heard[-1]
+        return len(self._kills) < len(PARTS) and len(last.partial) + len(last.said) > len(self._text) + LEAD
 
     @property
     def _text(self) -> str:

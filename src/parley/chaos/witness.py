@@ -7,12 +7,14 @@ once: every request after a takeover holds the part that stood, and what the mod
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from msgspec import Struct
+
+POLL = 0.02
 
 
 class Heard(Struct):
@@ -57,6 +59,8 @@ class Witness:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.heard: list[Heard] = []
         self.url = ""
+        # Asked before each line is passed on: whether the model is to wait.
+        self.held: Callable[[], bool] = lambda: False
 
     async def __aenter__(self) -> "Witness":
         self._stack = contextlib.AsyncExitStack()
@@ -92,6 +96,8 @@ class Witness:
                 self.heard.append(heard := Heard(partial_of(json.loads(body))))
                 async for line in lines(answer):
                     heard.said += said_in(line)
+                    while self.held():
+                        await asyncio.sleep(POLL)
                     await response.write(line)
                 heard.whole = True
                 return response

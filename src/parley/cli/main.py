@@ -39,6 +39,7 @@ VERBS = {
     "model-server": "the built-in model alone, behind an OpenAI-compatible door",
     "bench": "how fast it is here: a load that checks every character, on one page",
     "chaos": "try to break it: a private Parley, its parts killed under load, and one verdict",
+    "demo": "one minute: a long reply, and all that carries it killed under it, in view",
     "doctor": "what was found: Redis, models, ports, data; each with a fix",
     "password": "a password's hash, for the table of users",
     "import-seeds": "old conversations of the course and of the tutorial, out of their Redis",
