@@ -71,13 +71,18 @@ export function patch(parent, before, after) {
   for (let at = common; at < after.length; at += 1) parent.appendChild(build(after[at]));
 }
 
+/** What shows the text of an element in its own manner, by the name in its tree. @type {Record<string, (element: globalThis.Element, tree: Exclude<Tree, string>) => void>} */
+export const painters = {};
+
 /** @param {any} node @param {Tree} before @param {Tree} after */
 function exchange(node, before, after) {
   if (typeof before === "string" && typeof after === "string") {
     if (after.startsWith(before)) node.appendData(after.slice(before.length));
     else node.data = after;
-  } else if (typeof before === "object" && typeof after === "object" && before.tag === after.tag && sameAttrs(before, after)) {
-    patch(node, before.children, after.children);
+  } else if (typeof before === "object" && typeof after === "object" && before.tag === after.tag && before.paint === after.paint && sameAttrs(before, after)) {
+    const painter = after.paint && painters[after.paint];
+    if (!painter) patch(node, before.children, after.children);
+    else if (before.children[0] !== after.children[0] || before.open !== after.open) painter(node, after);
   } else {
     node.replaceWith(build(after));
   }
@@ -95,7 +100,9 @@ function build(tree) {
   if (typeof tree === "string") return document.createTextNode(tree);
   const element = document.createElement(tree.tag);
   for (const [name, value] of Object.entries(tree.attrs ?? {})) element.setAttribute(name, value);
-  for (const child of tree.children) element.appendChild(build(child));
+  const painter = tree.paint && painters[tree.paint];
+  if (painter) painter(element, tree);
+  else for (const child of tree.children) element.appendChild(build(child));
   return element;
 }
 

@@ -1,6 +1,7 @@
 /** The page: wires store, socket and parts together, and keeps the address in step with what is open. */
 import "./storage.js";
 import { addressOf, conversationAt, isOurs, linkAt, sessionAt, socketUrl } from "./address.js";
+import "./theme.js";
 import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
@@ -8,6 +9,7 @@ import { Embedded } from "./embedded.js";
 import { json, markdown, save, whole } from "./export.js";
 import { t } from "./i18n.js";
 import { Outbox } from "./outbox.js";
+import { preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { Socket } from "./socket.js";
@@ -29,6 +31,7 @@ const thread = new Thread(store, (text) => composer.edit(text));
 const sidebar = new Sidebar(store, remove);
 const settings = new Settings(store);
 const status = new Status(store);
+preferences();
 const embedded = new Embedded(store, composer);
 store.socket = new Socket(socketUrl(""), {
   opening: () => store.opening(),

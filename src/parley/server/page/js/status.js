@@ -2,9 +2,11 @@
 import { find, make, show, write } from "./dom.js";
 import { ENDED, open } from "./fold.js";
 import { t } from "./i18n.js";
+import { announcing } from "./preferences.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
+const PAUSE = 2_000; // between sentences that are told
 const QUIET = 700; // a break shorter than this is nobody's concern
 
 /** What a reader is told when a reply ends. @type {Record<string, string>} */
@@ -24,6 +26,8 @@ export class Status {
     } }, t("Dismiss"));
     this.banner.append(this.text, this.retry, this.dismiss);
     this.replying = "";
+    this.told = 0; // how much of the reply was read to its listener, and when
+    this.toldAt = 0;
   }
 
   draw() {
@@ -46,11 +50,32 @@ export class Status {
     if (!view) return;
     const active = open(view).find((turn) => turn.status === "in_progress");
     const before = view.turns.get(this.replying);
-    if (active && active.id !== this.replying) write(this.live, t("Replying"));
-    else if (!active && before && ENDED.has(before.status)) write(this.live, WORDS[before.status]);
+    const how = announcing.get();
+    if (how === "off") return;
+    if (active && active.id !== this.replying) {
+      write(this.live, t("Replying"));
+      this.told = active.text.length;
+    } else if (active && how === "sentences") {
+      this.read(active.text);
+    } else if (!active && before && ENDED.has(before.status)) {
+      write(this.live, how === "sentences" ? `${plain(before.text.slice(this.told))} ${WORDS[before.status]}` : WORDS[before.status]);
+    }
     this.replying = active?.id ?? "";
   }
+
+  /** Tell the sentences that were finished since the last time, some at once: what is told anew cuts off the old. @param {string} text */
+  read(text) {
+    this.told = Math.min(this.told, text.length); // it may have been rewound
+    const [sentences] = /^[^]*[.!?:;。！？؟](?=\s)/.exec(text.slice(this.told)) ?? [];
+    if (!sentences || Date.now() - this.toldAt < PAUSE) return;
+    this.told += sentences.length;
+    this.toldAt = Date.now();
+    write(this.live, plain(sentences));
+  }
 }
+
+/** Markdown as it is said. @param {string} text */
+const plain = (text) => text.replace(/```[^]*?(?:```|$)/g, "").replace(/\]\([^)]*\)/g, "").replace(/[*_`#>|[\]]+/g, " ").trim();
 
 /** @param {import("./store.js").Connection} connection */
 function trouble({ state, reason }) {

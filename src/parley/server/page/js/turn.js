@@ -5,6 +5,7 @@ import { ENDED, said, withdrawn } from "./fold.js";
 import { span, t } from "./i18n.js";
 import { Stream } from "./markdown.js";
 import { figures, measure } from "./measure.js";
+import "./paint.js";
 import { pictures } from "./pictures.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
