@@ -314,108 +314,13 @@ def test_sessions_speak_as_users() -> None:
     run(main())
 
 
-# Bad input.
+# Bad input; the table: tests/badinput.
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Shared]:
     with shared(models=(Choice("model"),), default="model", origins=("https://app.example",)) as made:
         yield made
-
-
-def chat(**fields: Any) -> bytes:
-    return json.dumps(saying("hello", **fields)).encode()
-
-
-def message(**fields: Any) -> bytes:
-    return chat(messages=[{"role": "user", "content": "hello", **fields}])
-
-
-def generate(**fields: Any) -> bytes:
-    return json.dumps({"model": "model", "prompt": "hello", **fields}).encode()
-
-
-# path, body, status, what the error says
-BODIES: list[tuple[str, bytes, int, str]] = [
-    (CHAT, b"", 400, "not valid JSON"),
-    (CHAT, b"{", 400, "not valid JSON"),
-    (CHAT, b"[]", 400, "Expected `object`"),
-    (CHAT, b"null", 400, "Expected `object`"),
-    (CHAT, b"{}", 400, "model is required"),
-    (CHAT, b"[" * 100_000, 400, "levels"),
-    (CHAT, b'{"model":"\xff"}', 400, "UTF-8"),
-    (CHAT, b'{"model":"a","model":"b"}', 400, "twice"),
-    (CHAT, chat(model="other"), 404, "model 'other' not found"),
-    (CHAT, chat(model="other:latest"), 404, "model 'other:latest' not found"),
-    (CHAT, chat(model=5), 400, "model: Expected `str`"),
-    (CHAT, chat(model="x" * 1000), 400, "model: "),
-    (CHAT, chat(messages="hello"), 400, "messages: "),
-    (CHAT, chat(messages=["hello"]), 400, "messages[0]: "),
-    (CHAT, chat(messages=[{"role": "user", "content": "x"}] * 2001), 400, "messages: "),
-    (CHAT, message(role="robot"), 400, "messages[0].role: "),
-    (CHAT, message(role=None), 400, "messages[0].role: "),
-    (CHAT, message(content=["x"]), 400, "messages[0].content: "),
-    (CHAT, message(content=""), 400, "messages[0].content: The message is empty."),
-    (CHAT, message(content="a\0"), 400, "U+0000"),
-    (CHAT, message(content="x" * (256 * K + 1)), 413, "bytes at most"),
-    (CHAT, message(content="x" * (1024 * K)), 413, "bytes at most"),
-    (CHAT, message(images=["aGVsbG8="]), 400, "messages[0].images[0]: An image is a PNG"),
-    (CHAT, message(images=["http://169.254.169.254/"]), 400, "messages[0].images[0]: An image is a PNG"),
-    (CHAT, message(images=[PNG + "!"]), 400, "messages[0].images[0]: An image is a PNG"),
-    (CHAT, message(images=PNG), 400, "messages[0].images: "),
-    (CHAT, message(images=[5]), 400, "messages[0].images[0]: "),
-    (CHAT, message(role="system", images=[PNG]), 400, "messages[0].images: Only users show images."),
-    (CHAT, message(role="tool"), 400, "messages[0]: This message answers no call"),
-    (CHAT, message(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), 400, "arguments"),
-    (CHAT, message(role="assistant", tool_calls=[{}]), 400, "`messages[0].tool_calls[0].function` is missing"),
-    (CHAT, message(role="assistant", tool_calls="f"), 400, "messages[0].tool_calls: "),
-    (CHAT, chat(stream="yes"), 400, "stream: "),
-    (CHAT, chat(format="yaml"), 400, "`format` must be json"),
-    (CHAT, chat(format=5), 400, "format: "),
-    (CHAT, chat(think="hard"), 400, "think: "),
-    (CHAT, chat(tools={}), 400, "tools: "),
-    (CHAT, chat(tools=[{}]), 400, "`tools[0].type` is missing"),
-    (CHAT, chat(tools=[{"type": "function"}]), 400, "`tools[0].function` is missing"),
-    (CHAT, chat(options=[]), 400, "options: "),
-    (CHAT, chat(options={"temperature": "hot"}), 400, "options.temperature: "),
-    (CHAT, chat(options={"temperature": 5}), 400, "options.temperature: "),
-    (CHAT, chat(options={"num_predict": -3}), 400, "options.num_predict: "),
-    (CHAT, chat(options={"stop": 5}), 400, "options.stop: "),
-    (CHAT, chat(options={"seed": 0.5}), 400, "options.seed: "),
-    (CHAT, chat(keep_alive=[]), 400, "keep_alive: "),
-    (CHAT, chat(logprobs=True), 400, "log probabilities"),
-    (GENERATE, b"{}", 400, "model is required"),
-    (GENERATE, generate(model="other"), 404, "model 'other' not found"),
-    (GENERATE, generate(prompt=["x"]), 400, "prompt: "),
-    (GENERATE, generate(prompt=" \n"), 400, "prompt: The message is empty."),
-    (GENERATE, generate(prompt="x" * (256 * K + 1)), 413, "bytes at most"),
-    (GENERATE, generate(raw=True), 400, "raw"),
-    (GENERATE, generate(raw="no"), 400, "raw: "),
-    (GENERATE, generate(template="{{ .Prompt }}"), 400, "templates"),
-    (GENERATE, generate(suffix="}"), 400, "suffix: "),
-    (GENERATE, generate(system=5), 400, "system: "),
-    (GENERATE, generate(images=["aGVsbG8="]), 400, "images[0]: An image is a PNG"),
-    (GENERATE, generate(context=[1, 2, 3]), 400, "`context` was not made by this server"),
-    (GENERATE, generate(context=[-1]), 400, "context[0]: "),
-    (GENERATE, generate(context="x"), 400, "context: "),
-    ("/api/show", b"{}", 400, "model is required"),
-    ("/api/show", b'{"model":"other"}', 404, "model 'other' not found"),
-    *((f"/api/{name}", b'{"model":"model"}', 400, "not managed here") for name in ("pull", "push", "create", "copy")),
-    ("/api/embed", b'{"model":"model","input":"x"}', 400, "no embeddings"),
-    ("/api/embeddings", b"{", 400, "no embeddings"),
-    ("/api/blobs/sha256:00", b"x", 400, "not managed here"),
-    ("/api/tags", b"{}", 405, "does not take POST"),
-]
-
-
-@pytest.mark.parametrize(("path", "body", "status", "text"), BODIES)
-def test_bad_bodies(server: Shared, path: str, body: bytes, status: int, text: str) -> None:
-    answer = server.request("POST", path, body)
-    assert answer.status == status, answer.raw[:500]
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-request-id"]
-    assert list(answer.json) == ["error"]
-    assert text in answer.json["error"], answer.json
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])

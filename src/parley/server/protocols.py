@@ -5,6 +5,8 @@ like.
 """
 
 import asyncio
+import base64
+import binascii
 import secrets
 from typing import Any
 
@@ -14,7 +16,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from parley.server.errors import of_status
-from parley.server.outbox import TOO_FAST
+from parley.server.outbox import NO_AUTH, TOO_FAST
 from parley.store.waiting import Flag, Mailbox
 from parley.wire.frames import encode
 
@@ -38,6 +40,24 @@ ABORT, WRITE = "parley.abort", "parley.write"
 
 class _Refused(Exception):
     """The head of a request is not to be read on."""
+
+
+def refusal(status: int) -> bytes:
+    """A whole response, in the envelope all errors have, to what never came as far as the application."""
+    body = encode(of_status(status))
+    lines = [
+        STATUS_LINE[status],
+        b"content-type: application/json\r\nconnection: close\r\n",
+        b"x-request-id: %s\r\n" % secrets.token_hex(8).encode(),
+        MORE.get(status, b""),
+        b"content-length: %d\r\n\r\n" % len(body),
+        body,
+    ]
+    return b"".join(lines)
+
+
+# What a client is told besides (RFC 9110, section 15.5.6; RFC 6455, section 4.4).
+MORE = {405: b"allow: GET\r\n", 426: b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"}
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -89,22 +109,31 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_timer()
-        super().handle_websocket_upgrade()
+        self._status = self._judge_upgrade()
+        if self._status:
+            self.send_400_response("")
+        else:
+            super().handle_websocket_upgrade()
+
+    def _judge_upgrade(self) -> int:
+        """What is wrong with an upgrade (RFC 6455, section 4.2.1), as a status; 0: nothing."""
+        headers = dict(self.headers)
+        if self.scope["method"] != "GET":
+            return 405
+        if headers.get(b"sec-websocket-version") != b"13":
+            return 426
+        try:
+            key = base64.b64decode(headers.get(b"sec-websocket-key", b""), validate=True)
+        except binascii.Error:
+            return 400
+        return 0 if len(key) == 16 else 400
 
     def send_400_response(self, msg: str) -> None:
         """Answer a head that is malformed, too long or too slow, in the envelope all errors have."""
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            body = encode(of_status(self._status))
-            lines = [
-                STATUS_LINE[self._status],
-                b"content-type: application/json\r\nconnection: close\r\n",
-                b"x-request-id: %s\r\n" % secrets.token_hex(8).encode(),
-                b"content-length: %d\r\n\r\n" % len(body),
-                body,
-            ]
-            self.transport.write(b"".join(lines))
+            self.transport.write(refusal(self._status))
         self.transport.close()
 
     def _refuse(self, status: int) -> None:
@@ -155,7 +184,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         if not self.handshake_initiated and not self.transport.is_closing():
             # The head was fit for HTTP and is not for a socket (a line of more than 8 kB).
-            self._cut(431)
+            self.transport.write(refusal(431))
+            self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
@@ -178,7 +208,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_ping()
 
     def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
+        if not self.close_sent and not self.transport.is_closing():
+            self._fail(NO_AUTH, "no answer to a ping")
         self.transport.abort()  # it answers nothing: what is still to be written will never be read
 
     async def send(self, message: Any) -> None:
@@ -192,9 +223,3 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Close for what the client did, without asking the application."""
         self.conn.send_close(code, reason)
         self.handle_parser_exception()
-
-    def _cut(self, status: int) -> None:
-        body = encode(of_status(status))
-        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()

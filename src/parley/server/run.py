@@ -18,6 +18,8 @@ from parley.server.protocols import HttpProtocol, SocketProtocol
 # Between telling clients to come back later and closing the door, for the words to arrive.
 GOODBYE_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 15
+# What the kernel keeps unsent of one connection (Linux counts twice as much, with its own needs).
+SEND_BYTES = 64 * 1024
 
 
 class Server(uvicorn.Server):
@@ -71,9 +73,14 @@ def make(config: Config, store: Store) -> Server:
     return Server(settings, app)
 
 
+# What uvicorn writes of every upgrade that is refused or whose client leaves, and of text that is not UTF-8: whoever
+# likes could fill the disk with it.
+NO_NEWS = ("without completing handshake", "Invalid UTF-8 sequence")
+
+
 def worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a line of uvicorn's is news: an upgrade that was refused, or whose client left, is not."""
-    return "without completing handshake" not in record.getMessage()
+    """Whether a line of uvicorn's is news; what a client did wrong is not."""
+    return not any(text in record.getMessage() for text in NO_NEWS)
 
 
 def listen(config: Config) -> socket.socket:
@@ -94,6 +101,8 @@ def listen(config: Config) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Connections inherit it: without it a small frame waits some 40 ms for the one before to be acknowledged.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # So is this: what the kernel keeps for a client that does not read is otherwise some 2.5 MB a connection.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
