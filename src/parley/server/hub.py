@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 STALLED_SECONDS = 30
 # A conversation that nobody follows is still listened to for so long: readers come back.
 LINGER_SECONDS = 5
+# How many conversations are looked at together, to learn what waits in them.
+LOOKS = 32
 
 
 class Feed:
@@ -267,16 +269,21 @@ class Hub:
             if feed.deserted >= LINGER_SECONDS and not feed.followers:
                 del self._feeds[feed.conversation]
                 await self._bell.unlisten(feed.conversation)
-            elif feed.line.unknown and feed.followers:
-                # An expired conversation is told to its followers when they look themselves.
-                with contextlib.suppress(ParleyError):
-                    await feed.look()
+        unknown = [feed for feed in self._feeds.values() if feed.line.unknown and feed.followers]
+        for at in range(0, len(unknown), LOOKS):
+            # A server that does not answer keeps only its own waiting.
+            await asyncio.gather(*map(self._look, unknown[at : at + LOOKS]))
         if self._sessions_due:
             self._sessions_due = False
             for token in {outbox.token for outbox in self._outboxes if outbox.token}:
                 with contextlib.suppress(ParleyError):
                     if await self._sessions.find(token) is None:
                         self.expel(token)
+
+    async def _look(self, feed: Feed) -> None:
+        # An expired conversation is told to its followers when they look themselves.
+        with contextlib.suppress(ParleyError):
+            await feed.look()
 
 
 def say_present(feed: Feed) -> None:

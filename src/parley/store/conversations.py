@@ -361,14 +361,23 @@ class Conversations:
         await self._scripts.run("index", [self._keys.index(owner)], (conversation, "remove", 0, 0))
 
     async def listing(self, owner: str, *, limit: int = 50, offset: int = 0) -> list[Snapshot]:
-        """An owner's conversations, the one last spoken in first, without their turns."""
+        """An owner's conversations, the one last spoken in first, without their turns.
+
+        Those of a cluster's node that is away are left out.
+        """
         try:
             names: Any = await self._ask("ZREVRANGE", self._keys.index(owner), offset, offset + limit - 1)
         except TRANSIENT as error:
             raise _unreachable() from error
         conversations = [name.decode() for name in names]
-        replies = await asyncio.gather(*(self._run("snapshot", name, 0, -1) for name in conversations))
-        found = list(zip(conversations, replies, strict=True))
+        looks = (self._run("snapshot", name, 0, -1) for name in conversations)
+        replies: list[Any] = await asyncio.gather(*looks, return_exceptions=True)
+        failures = [reply for reply in replies if isinstance(reply, BaseException)]
+        for failure in failures:
+            if not (self._clustered and isinstance(failure, Unavailable) and len(failures) < len(replies)):
+                raise failure
+        pairs = zip(conversations, replies, strict=True)
+        found = [(name, reply) for name, reply in pairs if not isinstance(reply, BaseException)]
         await asyncio.gather(*(self.forget(owner, name) for name, reply in found if reply[0] != b"OK"))
         return [_snapshot(name, reply) for name, reply in found if reply[0] == b"OK"]
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
+from parley.core import ids
 from parley.core.about import About
 from parley.core.errors import Unavailable
 from parley.core.limits import Timing
@@ -268,14 +269,21 @@ class Runs:
             raise _passing(error) if is_passing(error) else Unavailable("store_refused", str(error)) from error
 
     async def _audit(self, period: float, forget: float) -> int:
+        shards = (self._audit_shard(shard, period, forget) for shard in self.keys.shards)
+        found: list[Any] = await asyncio.gather(*shards, return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each  # the others were looked after all the same
+        return sum(found)
+
+    async def _audit_shard(self, shard: str, period: float, forget: float) -> int:
         lost = 0
         call = self.client.multiplexer.call
-        for shard in self.keys.shards:
-            if await call(("SET", self.keys.audited(shard), 1, "NX", "PX", max(1, int(period * 1000)))):
-                for name in await call(("ZREVRANGE", self.keys.active(shard), 0, -1)):
-                    conversation = name.decode()
-                    lost += (await self._run("audit", conversation, conversation))[0] == b"ISSUED"
-                await self._forget(self.keys.queue(shard), forget)
+        if await call(("SET", self.keys.audited(shard), 1, "NX", "PX", max(1, int(period * 1000)))):
+            for name in await call(("ZREVRANGE", self.keys.active(shard), 0, -1)):
+                conversation = name.decode()
+                lost += (await self._run("audit", conversation, conversation))[0] == b"ISSUED"
+            await self._forget(self.keys.queue(shard), forget)
         return lost
 
     async def _forget(self, queue: bytes, silent: float) -> None:
@@ -317,7 +325,7 @@ class Runs:
             if "NOGROUP" not in str(error):
                 raise
         # Someone took the group away: made anew, it has all that the queue still holds.
-        await self.prepare()
+        await self.prepare((self.keys.queue(ids.shard_of(conversation)),))
         return await self.scripts.run(script, keys, args, patience=patience)
 
 
