@@ -166,7 +166,7 @@ class Reply:
         """
         if self.one_document:
             return [] if self._ended else [await self._document()]
-        if self._events_seen and not complete:
+        if self._patience.started and not complete:
             await self._beat.wait()
         while not self._ended:
             try:
