@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.chromium import in_page, modules
-from tests.browser.stage import call, ended, named, opened, parley, replies, say, stored, visit
+from tests.browser.stage import call, ended, named, opened, parley, replies, say, shown, stored, tokens, visit
 from tests.system.deployment import Deployment, environment
 
 pytestmark = pytest.mark.browser
@@ -177,6 +177,36 @@ def test_replies_and_code_are_copied(up: Deployment) -> None:
                 await expect(found).to_have_class(re.compile("done"))
                 copied = await in_page(page, "() => navigator.clipboard.readText()")
                 assert copied.strip() == str(text).strip()
+            assert watch.complaints == []
+
+    asyncio.run(main())
+
+
+def test_an_exported_file_is_read_in_again(up: Deployment, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with visit(up) as (context, watch):
+            page = await opened(context, up.url)
+            await say(page, "say 3 tag=taken")
+            await ended(page)
+            before = await named(page)
+            _, text = await exported(page, "JSON")
+            (tmp_path / "kept.json").write_text(text)
+            (tmp_path / "other.json").write_text('{"format": "chat/7", "turns": []}')
+            await page.goto(up.url)
+            for name in ("other", "kept"):
+                await page.get_by_role("button", name="More", exact=True).click()
+                async with page.expect_file_chooser() as waiting:
+                    await page.get_by_role("button", name="Import conversations").click()
+                await (await waiting.value).set_files(tmp_path / f"{name}.json")
+                if name == "other":
+                    await expect(page.locator("#banner")).to_contain_text("other.json is not a conversation")
+            await ended(page)
+            after = await named(page)
+            assert after != before
+            assert await shown(page) == tokens("taken", 3)
+            await expect(page.get_by_role("link", name="say 3 tag=taken")).to_have_count(2)
+            (kept,), (read,) = stored(up, before), stored(up, after)
+            assert {**kept, "response": ""} == {**read, "response": ""}
             assert watch.complaints == []
 
     asyncio.run(main())

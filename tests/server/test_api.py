@@ -291,6 +291,7 @@ def test_models_are_listed_and_unknown_ones_refused() -> None:
                 "models": [{"name": "m1"}, {"name": "m2"}],
                 "assistants": [{"name": "a1", "model": "m2"}],
                 "default": "m1",
+                "limits": {"message_bytes": 256 * 1024},
             }
             name = await home.conversation(model="m2", assistant="a1")
             for body in ({"model": "m3"}, {"assistant": "a3"}):

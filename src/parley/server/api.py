@@ -11,6 +11,7 @@ from parley.core.errors import Forbidden, InvalidRequest
 from parley.server import bodies
 from parley.server.auth import Principal, from_our_page, refused, require_our_page
 from parley.server.parts import Parts
+from parley.server.sharing import link_of
 from parley.wire import frames
 from parley.wire.commands import Create, Describe, Empty, Fork, OpenSession, Say
 from parley.wire.kept import Restore
@@ -164,7 +165,7 @@ class Api:
         await self._body(request, Empty, optional=True)
         token = await self._parts.sharing.share(who, request.path_params["id"])
         root = request.scope.get("root_path", "")
-        return answer({"object": "share", "token": token, "path": f"{root}/s/{token}"}, 201)
+        return answer({"object": "share", "token": token, "path": f"{root}/s/{token}", "link": link_of(token)}, 201)
 
     async def unshare(self, request: Request, who: Principal) -> Response:
         """DELETE /api/conversations/{id}/share"""
@@ -187,7 +188,10 @@ class Api:
     async def models(self, _: Request, __: Principal) -> Response:
         """GET /api/models"""
         config = self._config
-        return answer({"models": config.models, "assistants": config.assistants, "default": config.default or None})
+        limits = {"message_bytes": config.limits.message_bytes}
+        default = config.default or None
+        body = {"models": config.models, "assistants": config.assistants, "default": default, "limits": limits}
+        return answer(body)
 
     async def open_session(self, request: Request, who: Principal) -> Response:
         """POST /api/sessions"""

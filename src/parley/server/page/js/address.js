@@ -19,6 +19,9 @@ export const conversationAt = (path = location.pathname) => behind("c", path);
 /** The token of a link for readers. @param {string} [path] */
 export const linkAt = (path = location.pathname) => behind("s", path);
 
+/** The conversation a link leads to. @param {string} token */
+export const conversationOf = (token) => `conv_${token.slice(0, 34)}`;
+
 /** The token of a session, in a link of the seed's pages. @param {string} [path] */
 export const sessionAt = (path = location.pathname) => behind("chat", path);
 

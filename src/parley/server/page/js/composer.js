@@ -1,5 +1,5 @@
 /** Where a message is written: Enter sends, Shift-Enter is a new line, Escape stops the reply. */
-import { find, fit, make, show } from "./dom.js";
+import { find, fit, make, show, write } from "./dom.js";
 import { open } from "./fold.js";
 import { t } from "./i18n.js";
 
@@ -19,6 +19,7 @@ export class Composer {
     this.model = find("model");
     this.stop = find("stop");
     this.send = find("send");
+    this.long = find("too-long");
     this.offered = "";
     this.form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
@@ -48,7 +49,7 @@ export class Composer {
 
   submit() {
     const text = this.text.value.trim();
-    if (!text || this.store.missing.has(this.store.id)) return;
+    if (!text || this.store.missing.has(this.store.id) || this.store.excess(text)) return;
     this.text.value = "";
     sessionStorage.removeItem(DRAFT + this.id);
     this.store.say(text, this.chosen());
@@ -97,7 +98,10 @@ export class Composer {
     if (!replying && document.activeElement === this.stop) this.text.focus();
     show(this.stop, replying);
     show(this.send, written || !replying);
-    this.send.disabled = !written;
+    const excess = store.excess(this.text.value.trim());
+    this.send.disabled = !written || excess > 0;
+    show(this.long, excess);
+    if (excess) write(this.long, t("This is {count} bytes longer than a message may be. Send it in parts.", { count: excess }));
     this.offer();
   }
 

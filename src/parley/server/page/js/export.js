@@ -7,15 +7,15 @@ import { path } from "./tree.js";
 /** @typedef {import("./fold.js").Turn} Turn */
 /** @typedef {{about: any, turns: any[]}} Whole  as the server tells them, oldest first */
 
-const FORMAT = "parley/1";
+export const FORMAT = "parley/1";
 const MANY = 200; // turns asked for at a time
 
-/** All of a conversation. @param {string} id @returns {Promise<Whole>} */
-export async function whole(id) {
-  const { about, total } = await call("GET", `/conversations/${id}?turns=0`);
+/** All of a conversation. @param {string} path  where the API tells of it @returns {Promise<Whole>} */
+export async function whole(path) {
+  const { about, total } = await call("GET", `${path}?turns=0`);
   const turns = [];
   for (let before = total; before > 0;) {
-    const page = await call("GET", `/conversations/${id}/turns?limit=${MANY}&before=${before}`);
+    const page = await call("GET", `${path}/turns?limit=${MANY}&before=${before}`);
     turns.unshift(...page.data);
     before = page.data.length ? page.first : 0;
   }

@@ -11,7 +11,7 @@
  * @typedef {{kind: "takeover"|"rewind"|"delayed"|"waiting", reason?: string, seconds?: number}} Note
  * @typedef {{
  *   id: string, parent: string, input: Part[], model: string, createdAt: number,
- *   status: string, started: boolean, gen: number, length: number, text: string, reasoning: string,
+ *   takeovers: {at: number, length: number}[], status: string, started: boolean, gen: number, length: number, text: string, reasoning: string,
  *   tool: string, spans: Span[] | null, notes: Note[], wait: Note | null, error: Failure | null, attempts: number,
  *   usage: Usage | null, startedAt: number, endedAt: number, version: number
  * }} Turn  `spans` is null when the order of the channels is not known; `version` counts changes, for drawing
@@ -66,7 +66,7 @@ export function readTurn(told) {
     spans: channels.length > 1 ? null
       : channels.map((channel) => ({ channel, bytes: length, units: told[channel].length })),
     notes: told.attempts > 1 ? [{ kind: "takeover" }] : [], wait: null, error: told.error ?? null,
-    attempts: told.attempts || 0, usage: told.usage ?? null,
+    attempts: told.attempts || 0, takeovers: told.takeovers ?? [], usage: told.usage ?? null,
     startedAt: told.started_at || 0, endedAt: told.ended_at || 0, version: 0,
   };
 }
@@ -166,6 +166,7 @@ function event(view, frame, now) {
   switch (frame.type) {
     case "queued": return queued(view, frame, now);
     case "changed": view.about = { ...view.about, ...frame.about }; return true;
+    case "shared": view.about = { ...view.about, shared: frame.link ?? "" }; return true;
     case "deleted": view.deleted = true; return true;
     case "started": case "takeover": case "delayed": case "delta": case "rewind": case "end": break;
     default: return true; // a later version's event: its cursor counts, it is not shown
@@ -197,6 +198,7 @@ function reply(turn, frame, now) {
     case "takeover":
       begin(turn, now);
       if (!turn.notes.some((note) => note.kind === "takeover")) turn.notes.push({ kind: "takeover" });
+      turn.takeovers.push({ at: now, length: turn.length });
       return true;
     case "delayed":
       turn.wait = { kind: "delayed", reason: frame.reason, seconds: frame.seconds };

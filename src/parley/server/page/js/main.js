@@ -1,21 +1,25 @@
 /** The page: wires store, socket and parts together, and keeps the address in step with what is open. */
 import "./storage.js";
-import { addressOf, conversationAt, isOurs, linkAt, sessionAt, socketUrl } from "./address.js";
 import "./theme.js";
+import { addressOf, conversationAt, conversationOf, isOurs, linkAt, sessionAt } from "./address.js";
 import { access, call, Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, show, write } from "./dom.js";
+import { Deletion } from "./deletion.js";
 import { Embedded } from "./embedded.js";
 import { json, markdown, save, whole } from "./export.js";
+import { Header } from "./header.js";
 import { t } from "./i18n.js";
+import { pick } from "./import.js";
 import { Outbox } from "./outbox.js";
 import { preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
+import { Share } from "./share.js";
 import { Sidebar } from "./sidebar.js";
-import { Socket } from "./socket.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
 import { Thread } from "./thread.js";
+import { Transport } from "./transport.js";
 
 const POLL_BUSY = 4_000;
 const POLL = 30_000;
@@ -28,17 +32,25 @@ const MOST_MADE = 50;
 const store = new Store(outbox, schedule);
 const composer = new Composer(store, () => thread.follower.end());
 const thread = new Thread(store, (text) => composer.edit(text));
-const sidebar = new Sidebar(store, remove);
+const deletion = new Deletion(store, go);
+const sidebar = new Sidebar(store, (listed) => deletion.begin(listed));
+const header = new Header(store);
+const share = new Share(store);
 const settings = new Settings(store);
 const status = new Status(store);
 preferences();
 const embedded = new Embedded(store, composer);
-store.socket = new Socket(socketUrl(""), {
+store.link = linkAt();
+store.leaving = (id) => id in deletion.due;
+store.socket = new Transport(store, {
   opening: () => store.opening(),
   opened: () => store.opened(),
   frame: (frame) => store.frame(frame),
   lost: (reason, code) => store.lost(reason, code),
-  refused: () => store.refused(),
+  refused: (code) => store.refused(code),
+}, () => {
+  store.alert = t("WebSockets do not get through here. The page goes on without them.");
+  schedule();
 });
 
 // Drawing: at most once a frame, however much happened.
@@ -62,9 +74,13 @@ function draw() {
   find("main").toggleAttribute("data-empty", empty);
   show(find("greeting"), empty);
   show(find("hint"), empty);
+  header.draw();
+  share.draw();
   show(find("title"), !empty && title && find("rename").hidden);
   show(find("app-name"), empty || !title);
   for (const name of ["export-markdown", "export-json"]) show(find(name), !empty);
+  show(find("import"), empty);
+  show(find("describe"), !store.link);
   show(find("more"), !store.id.startsWith("new-") && !store.missing.has(store.id));
   write(find("title"), title);
   document.title = title ? `${title} · Parley` : "Parley";
@@ -72,7 +88,11 @@ function draw() {
   composer.draw();
   sidebar.draw();
   status.draw();
-  if (store.locked && !find("access").open) find("access").showModal();
+  if (store.locked && !find("access").open) {
+    show(find("access-asked"), !store.expired);
+    show(find("access-expired"), store.expired);
+    find("access").showModal();
+  }
 }
 
 // Addresses
@@ -137,12 +157,12 @@ store.onmade = (/** @type {string} */ draft, /** @type {string} */ id) => {
 
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open], [popover]:popover-open")) return;
-  if (event.target === find("rename") || event.target === find("model")) return; // theirs to give up
+  if (store.link || event.target === find("rename") || event.target === find("model")) return; // theirs to give up
   if (!sidebar.dismiss()) store.stop();
 });
 
 addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector("dialog[open]")) return;
+  if (store.link || !(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector("dialog[open]")) return;
   const key = event.key.toLowerCase();
   if (key === "k" && !event.shiftKey) sidebar.seek();
   else if (key === "o" && event.shiftKey) go("");
@@ -166,15 +186,16 @@ offer("describe", () => settings.open());
 function keep(kind, type, form) {
   const { id, view } = store;
   store.attempt(async () => {
-    const found = await whole(id);
+    const found = await whole(store.path(id));
     save(found.about.title, kind, type, form(found, view?.chosen ?? new Map()));
   }, t("The server is out of reach. Nothing was exported."));
 }
 
+offer("import", () => pick(store, go));
 offer("export-markdown", () => keep("md", "text/markdown", markdown));
 offer("export-json", () => keep("json", "application/json", json));
 
-// Title and deletion
+// Title
 
 find("title").addEventListener("click", () => {
   const field = find("rename");
@@ -201,19 +222,6 @@ find("rename").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) 
   renamed(event.key === "Enter");
   find("message").focus();
 });
-
-/** @param {any} listed */
-function remove(listed) {
-  const dialog = find("confirm");
-  write(find("confirm-text"), store.title(listed));
-  dialog.returnValue = "";
-  dialog.onclose = () => {
-    if (dialog.returnValue !== "yes") return;
-    if (store.id === listed.id) go("");
-    store.remove(listed.id);
-  };
-  dialog.showModal();
-}
 
 find("access").addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
 find("access").addEventListener("close", () => {
@@ -257,11 +265,19 @@ async function enter(token) {
   }
 }
 
+/** The page of a link: what it shows, and nothing to do with it. */
+function read() {
+  document.documentElement.classList.add("reading");
+  find("title").disabled = true;
+  store.show(conversationOf(store.link));
+}
+
 // A new conversation that was under way when this tab was reloaded goes on.
 const draft = outbox.items.find((item) => item.conversation.startsWith("new-"))?.conversation;
-store.show(addressed() || draft || embedded.conversation);
+if (store.link) read();
+else store.show(addressed() || draft || embedded.conversation);
 store.socket.now();
 store.refresh();
 store.learn();
 schedule();
-if (!embedded.framed) ready(); // the page around has the focus
+if (!embedded.framed && !store.link) ready(); // the page around has the focus

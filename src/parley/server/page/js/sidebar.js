@@ -92,15 +92,16 @@ export class Sidebar {
     /** @type {HTMLElement[]} */
     const children = [];
     let day = "";
-    const found = this.search.found();
-    for (const listed of found) {
-      const heading = dayOf(listed.updated_at || listed.created_at, now);
+    const found = this.search.found().filter((listed) => !store.leaving(listed.id));
+    const pinned = (/** @type {any} */ listed) => this.store.views.get(listed.id)?.about.retention === "pinned" || listed.retention === "pinned";
+    for (const listed of [...found.filter(pinned), ...found.filter((each) => !pinned(each))]) {
+      const heading = pinned(listed) ? t("Pinned") : dayOf(listed.updated_at || listed.created_at, now);
       if (heading !== day && !children.includes(this.heading(heading))) children.push(this.heading(heading));
       day = heading;
       children.push(this.row(listed));
     }
     if (store.more && !this.search.query) children.push(this.more);
-    if (store.listed && !store.list.length && !this.search.query) children.push(this.empty);
+    if (store.listed && !found.length && !store.more && !this.search.query) children.push(this.empty);
     arrange(this.list, children);
     this.search.draw(found.length);
     const kept = new Set(found.map((listed) => listed.id));

@@ -7,7 +7,7 @@ const GIVE_UP = 30_000;
 const OPENING = 10_000;
 
 /** Close codes behind which coming back by oneself is no use: who speaks has to change. */
-const REFUSED = new Set([4401, 4403]);
+const REFUSED = new Set([4401, 4403, 4404]);
 
 /** How long to wait before an attempt, in milliseconds. @param {number} attempt  from 0 @param {number} random  in [0, 1) */
 export function backoff(attempt, random) {
@@ -19,8 +19,8 @@ export class Socket {
   /**
    * @param {string} url
    * @param {{opening: () => object[], opened: () => void, frame: (frame: any) => void,
-   *          lost: (reason: string, code: number) => void, refused: (code: number) => void}} handlers
-   *   `opening`: what to say first
+   *          lost: (reason: string, code: number) => void, refused: (code: number) => void, unopened?: () => void}} handlers
+   *   `opening`: what to say first; `unopened`: called for each attempt that fails before there ever was a connection
    */
   constructor(url, handlers) {
     this.url = url;
@@ -30,6 +30,8 @@ export class Socket {
     this.open = false;
     this.attempt = 0;
     this.heard = 0;
+    this.opened = false; // ever
+    this.stopped = false;
     /** @type {number | undefined} */
     this.timer = undefined;
     setInterval(() => this.watch(), 1000);
@@ -42,13 +44,13 @@ export class Socket {
 
   /** Connect at once, unless connected or under way. */
   now() {
-    if (this.link) return;
+    if (this.link || this.stopped) return;
     clearTimeout(this.timer);
     this.heard = performance.now();
     const link = new WebSocket(this.url);
     this.link = link;
     link.onopen = () => {
-      this.open = true;
+      this.open = this.opened = true;
       this.heard = performance.now();
       for (const frame of this.handlers.opening()) this.send(frame);
       this.handlers.opened();
@@ -79,6 +81,13 @@ export class Socket {
     link?.close();
   }
 
+  /** Do not come back. */
+  stop() {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.link?.close();
+  }
+
   /** @param {number} code @param {string} reason @param {number} [wait] */
   gone(code, reason, wait = 0) {
     this.link = null;
@@ -87,7 +96,9 @@ export class Socket {
       this.handlers.refused(code);
       return;
     }
+    if (this.stopped) return;
     this.handlers.lost(reason, code);
+    if (!this.opened) this.handlers.unopened?.();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.now(), wait + backoff(this.attempt, Math.random()));
     this.attempt += 1;

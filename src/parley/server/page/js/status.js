@@ -35,11 +35,12 @@ export class Status {
     const down = connection.state !== "open" && !this.store.locked;
     const late = down && Date.now() - connection.since > QUIET;
     if (down && !late) setTimeout(() => this.store.drawn(), QUIET);
-    const text = late ? trouble(connection) : alert;
+    const slow = !down && this.store.socket.asks(this.store.id) ? t("Nothing streams through here. Replies come every few seconds.") : "";
+    const text = late ? trouble(connection) : slow || alert;
     write(this.text, text);
     show(this.banner, text);
     show(this.retry, late);
-    show(this.dismiss, !late && alert);
+    show(this.dismiss, !late && !slow && alert);
     if (text) write(this.live, text);
     else this.announce();
   }

@@ -6,14 +6,15 @@
  * @typedef {import("./fold.js").Turn} Turn
  * @typedef {{state: "connecting" | "open" | "lost", reason: string, since: number}} Connection
  */
-import { Refused, access, call, randomKey } from "./api.js";
-import { again, emptyView, fold, open, prepend, said } from "./fold.js";
+import { Refused, Unreadable, access, call, randomKey } from "./api.js";
+import { again, byteLength, emptyView, fold, open, prepend, said } from "./fold.js";
 import { t } from "./i18n.js";
 import { below, follows } from "./tree.js";
 
 const PAGE = 50; // conversations and turns asked for at a time
 const MANY = 200; // conversations asked for at a time by who searches them all
 const MOST = 10_000;
+const SPENT = "insufficient_quota"; // nothing that passes soon
 const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
 
 /** A title for what begins with this message. @param {string} text */
@@ -29,7 +30,7 @@ export class Store {
   constructor(outbox, drawn) {
     this.outbox = outbox;
     this.drawn = drawn;
-    /** @type {import("./socket.js").Socket} */
+    /** @type {import("./transport.js").Transport} */
     this.socket = /** @type {any} */ (null);
     /** @type {any[]} */
     this.list = [];
@@ -59,13 +60,27 @@ export class Store {
     /** @type {any} */
     this.models = null;
     this.locked = false;
+    /** Whether there was a session, or a key, that counts no more. */
+    this.expired = false;
     this.alert = "";
+    /** The link this page reads through; empty: it is its owner's. */
+    this.link = "";
+    /** How many look at each conversation. @type {Map<string, number>} */
+    this.watching = new Map();
+    /** Whether a conversation is about to be deleted. @type {(id: string) => boolean} */
+    this.leaving = () => false;
     /** @type {(draft: string) => void} */
     this.onbegun = () => {};
     /** @type {(draft: string, id: string) => void} */
     this.onmade = () => {};
     this.tabs = new BroadcastChannel("parley");
     this.tabs.onmessage = () => this.refresh();
+  }
+
+  /** By how many bytes a text is longer than a message may be; 0: it is not. @param {string} text */
+  excess(text) {
+    const most = this.models?.limits?.message_bytes ?? Infinity;
+    return text.length * 3 <= most ? 0 : Math.max(0, byteLength(text) - most);
   }
 
   /** What is open, if it is a conversation that exists. */
@@ -88,7 +103,7 @@ export class Store {
   // Connection
 
   opening() {
-    return access.get() ? [{ type: "auth", token: access.get() }] : [];
+    return access.get() && !this.link ? [{ type: "auth", token: access.get() }] : [];
   }
 
   opened() {
@@ -113,7 +128,12 @@ export class Store {
   }
 
   /** The server wants to know who speaks, or does not believe it. */
-  refused() {
+  refused(code = 0) {
+    if (this.link) {
+      if (code === 4404) this.unshared();
+      return;
+    }
+    this.expired = access.get() !== "";
     access.set("");
     this.locked = true;
     this.drawn();
@@ -137,7 +157,7 @@ export class Store {
 
   /** @param {View} view */
   follow(view) {
-    const frame = { type: "follow", id: `follow:${view.id}`, conversation: view.id, turns: PAGE };
+    const frame = { type: "follow", id: `follow:${view.id}`, conversation: view.id, turns: PAGE, presence: view.id === this.id };
     if (view.known && !this.stale.has(view.id)) Object.assign(frame, { after: view.cursor });
     this.socket.send(frame);
   }
@@ -148,6 +168,8 @@ export class Store {
   frame(frame) {
     switch (frame.type) {
       case "ping": case "pong": case "following": case "authenticated": return;
+      case "presence": this.watching.set(frame.conversation, frame.watching); break;
+      case "unshared": this.unshared(); break;
       case "receipt": this.receipt(frame); break;
       case "cancelled": this.stopping.delete(frame.turn); break;
       case "error": this.failed(frame); break;
@@ -216,13 +238,23 @@ export class Store {
     if (!sent.length) this.alert = reason;
   }
 
+  /** The link this page reads through leads nowhere any more: nothing of what it showed stays. */
+  unshared() {
+    this.views.clear();
+    this.watching.clear();
+    this.missing.set(this.id, t("This link does not lead anywhere, or no longer."));
+    this.drawn();
+  }
+
   /** A message was not accepted: try again if that may help. @param {string} key @param {any} error @param {number} [after]  seconds */
   unsaid(key, error, after) {
     const item = this.outbox.find(key);
     if (!item) return;
-    if (PASSING.has(error.type)) {
+    if (PASSING.has(error.type) && error.code !== SPENT) {
+      item.reason = error.message;
       setTimeout(() => {
         item.state = "waiting";
+        item.reason = "";
         this.pump();
       }, 1000 * ((after || 2) + Math.random()));
     } else {
@@ -310,7 +342,7 @@ export class Store {
 
   /** Stop the reply in progress of what is open; false: there is none. */
   stop() {
-    const turn = this.view && open(this.view)[0];
+    const turn = !this.link && this.view && open(this.view)[0];
     if (turn) this.cancel(this.id, turn.id);
     return Boolean(turn);
   }
@@ -331,7 +363,12 @@ export class Store {
     this.id = id;
     this.unread.delete(id);
     this.alert = "";
-    if (before.startsWith("conv_") && !this.follows(before)) this.socket.send({ type: "unfollow", conversation: before });
+    this.watching.delete(before);
+    if (before.startsWith("conv_")) {
+      const left = this.views.get(before);
+      if (left && this.follows(before)) this.follow(left); // on, but nobody looks
+      else this.socket.send({ type: "unfollow", conversation: before });
+    }
     if (id.startsWith("conv_") && id.length <= 50) {
       const known = this.views.get(id) ?? emptyView(id);
       this.missing.delete(id);
@@ -354,12 +391,6 @@ export class Store {
   }
 
   /** @param {string} id */
-  async remove(id) {
-    if (await this.attempt(() => call("DELETE", `/conversations/${id}`))) this.gone(id);
-    this.told();
-  }
-
-  /** @param {string} id */
   gone(id) {
     this.list = this.list.filter((listed) => listed.id !== id);
     this.rest = this.rest.filter((listed) => listed.id !== id);
@@ -373,8 +404,27 @@ export class Store {
   async earlier() {
     const view = this.view;
     if (!view?.first) return;
-    await this.attempt(async () => prepend(view, await call("GET", `/conversations/${view.id}/turns?limit=${PAGE}&before=${view.first}`)));
+    await this.attempt(async () => prepend(view, await call("GET", `${this.path(view.id)}/turns?limit=${PAGE}&before=${view.first}`)));
     this.drawn();
+  }
+
+  /** Where the API tells of a conversation. @param {string} id */
+  path(id) {
+    return this.link ? `/shared/${this.link}` : `/conversations/${id}`;
+  }
+
+  /** Learn what only the server knows of a turn that has ended. @param {Turn} turn */
+  async look(turn) {
+    if (this.link) return;
+    try {
+      const told = await call("GET", `${this.path(this.id)}/turns/${turn.id}`);
+      if (!told.ended_at) return;
+      const { takeovers = [], attempts, started_at: startedAt, ended_at: endedAt } = told;
+      Object.assign(turn, { takeovers, attempts, startedAt, endedAt, version: turn.version + 1 });
+      this.drawn();
+    } catch {
+      // What is known here is shown.
+    }
   }
 
   /** Ask for the list; once more if it may have changed while it was asked for. */
@@ -392,7 +442,7 @@ export class Store {
   }
 
   async ask() {
-    if (this.locked) return;
+    if (this.locked || this.link) return;
     const pages = this.pages;
     try {
       const found = [];
@@ -430,6 +480,7 @@ export class Store {
   }
 
   async learn() {
+    if (this.link) return;
     try {
       this.models = await call("GET", "/models");
     } catch {
@@ -450,7 +501,7 @@ export class Store {
       await act();
       return true;
     } catch (error) {
-      this.alert = error instanceof Refused ? error.message : unheard;
+      this.alert = error instanceof Refused || error instanceof Unreadable ? error.message : unheard;
       this.drawn();
       return false;
     }

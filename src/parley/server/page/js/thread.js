@@ -4,6 +4,7 @@ import { open, withdrawn } from "./fold.js";
 import { t } from "./i18n.js";
 import { pictures } from "./pictures.js";
 import { Follower } from "./scroll.js";
+import { curl } from "./story.js";
 import { choose, path } from "./tree.js";
 import { TurnBox } from "./turn.js";
 
@@ -42,6 +43,8 @@ export class Thread {
         if (store.view) choose(store.view, turn, sibling);
         store.drawn();
       },
+      look: (/** @type {import("./fold.js").Turn} */ turn) => store.look(turn),
+      curl: (/** @type {HTMLElement} */ button, /** @type {import("./fold.js").Turn} */ turn) => copy(button, curl(turn, store.id)),
     };
   }
 
@@ -92,7 +95,7 @@ export class Thread {
 
   /** A message without its receipt. @param {Item} item */
   item(item) {
-    const spell = `${item.state === "refused"} ${this.store.connection.state}`;
+    const spell = `${item.state === "refused"} ${this.store.connection.state} ${item.reason}`;
     const known = this.sending.get(item.key);
     if (known?.dataset.spell === spell) return known;
     const element = make("div", { class: "turn sending", "data-spell": spell },
@@ -100,6 +103,7 @@ export class Thread {
         make("div", { class: "bubble", dir: "auto", hidden: !item.text }, item.text)));
     if (item.state === "refused") element.append(this.refusal(item));
     else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), t("Kept here, sent when the server is back")));
+    else if (item.reason) element.append(make("p", { class: "unsent" }, icon("wait"), `${item.reason} ${t("It is sent again by itself.")}`));
     else element.append(make("article", { class: "reply", "aria-label": t("Reply"), "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
     this.sending.set(item.key, element);
     return element;

@@ -7,9 +7,10 @@ import { Stream } from "./markdown.js";
 import { figures, measure } from "./measure.js";
 import "./paint.js";
 import { pictures } from "./pictures.js";
+import { story } from "./story.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
-/** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void}} Actions */
+/** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void, look: (turn: Turn) => void, curl: (button: HTMLElement, turn: Turn) => void}} Actions */
 
 /** Markdown that is shown while it grows. */
 class Prose {
@@ -44,7 +45,7 @@ export class TurnBox {
     this.noted = "";
     this.text = make("div", { class: "bubble", dir: "auto" });
     this.branches = make("span", { class: "branches" });
-    this.editing = iconButton("edit", t("Edit message"), () => this.edit());
+    this.editing = iconButton("edit", t("Edit message"), () => this.edit(), "icon writing");
     /** @type {Editor | null} */
     this.editor = null;
     this.copying = this.copier(() => said(this.turn), t("Copy message"));
@@ -59,12 +60,15 @@ export class TurnBox {
     this.failure = make("div", { class: "failure", hidden: true });
     this.meta = make("span", { class: "meta" });
     this.figures = make("dl", { class: "figures", hidden: true });
+    this.story = make("ol", { class: "story" });
+    this.asking = make("button", { type: "button", class: "writing", onclick: () => this.actions.curl(this.asking, this.turn) }, icon("copy"), icon("done"), t("Copy as curl"));
+    this.more = make("div", { class: "more-told", hidden: true }, this.story, this.asking);
     this.telling = iconButton("info", t("Tokens and timings"), () => this.tell(this.figures.hidden));
     this.telling.setAttribute("aria-expanded", "false");
     this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, t("Copy reply")),
-      iconButton("retry", t("Ask again"), () => this.actions.retry(this.turn)), this.telling, this.meta);
+      iconButton("retry", t("Ask again"), () => this.actions.retry(this.turn), "icon writing"), this.telling, this.meta);
     this.answer = make("article", { class: "reply", "aria-label": t("Reply") },
-      this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools, this.figures);
+      this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools, this.figures, this.more);
     this.element = make("div", { class: "turn", "data-turn": turn.id }, this.ask, this.answer);
   }
 
@@ -110,12 +114,15 @@ export class TurnBox {
     show(this.tools, ended && !this.lost());
     show(this.answer, !withdrawn(turn));
     write(this.meta, ended ? measure(turn) : "");
-    if (!this.figures.hidden) this.tell(true);
+    if (!this.figures.hidden) this.tell(true, false);
   }
 
-  /** Tokens and timings, or not. @param {boolean} shown */
-  tell(shown) {
+  /** Tokens, timings and what happened, or not. @param {boolean} shown @param {boolean} [look]  ask the server, too */
+  tell(shown, look = true) {
+    if (shown && look) this.actions.look(this.turn);
     show(this.figures, shown);
+    show(this.more, shown);
+    this.story.replaceChildren(...story(this.turn).map((line) => make("li", {}, line)));
     this.telling.setAttribute("aria-expanded", String(shown));
     this.figures.replaceChildren(...figures(this.turn).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   }
@@ -171,6 +178,7 @@ export class TurnBox {
     if (this.noted === wanted) return;
     this.noted = wanted;
     this.notes.replaceChildren(...notes.map(([name, text]) => make("li", {}, icon(name), text)));
+    if (ended && turn.notes.length) this.notes.firstChild?.append(make("button", { type: "button", onclick: () => this.tell(this.figures.hidden) }, t("What happened")));
   }
 
   fail() {
@@ -181,10 +189,16 @@ export class TurnBox {
     const reason = turn.error?.message || t("The model did not answer.");
     this.failure.setAttribute("role", "alert");
     this.failure.append(icon("alert"),
-      make("div", {}, make("strong", {}, turn.text ? t("The reply broke off.") : t("No reply.")), make("p", {}, reason),
+      make("div", {}, make("strong", {}, turn.text ? t("The reply broke off.") : t("No reply.")), make("p", {}, reason), advice(turn.error?.code),
         turn.error?.code ? make("code", {}, turn.error.code) : ""),
       make("button", { type: "button", onclick: () => this.actions.retry(this.turn) }, icon("retry"), t("Try again")));
   }
+}
+
+/** What to do about an error, where that is known. @param {string} [code] */
+function advice(code) {
+  if (code !== "upstream_unreachable") return "";
+  return make("p", {}, t("Start the model's server, for instance with “ollama serve”, or name another with “parley up --model-url”. Then try again."));
 }
 
 /** What a reply waits for. @param {Turn} turn */
