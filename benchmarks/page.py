@@ -66,7 +66,7 @@ MEANING = {
     "sharded": "Two appenders (the worker's own code, with no model, web server or reader) write to 96 replies each "
     "for four seconds, a token as soon as the one before it is acknowledged. *written_per_s* is what this machine "
     "carried: appenders and servers share its cores, so several servers cannot show what they could do. "
-    "*ceiling_per_s* is arithmetic: what so many servers carry with a core for each, by the CPU that a token cost them.",
+    "*ceiling_per_s* is arithmetic: what so many servers carry with a core for each, by the CPU a token cost them.",
     "processes": "Burst: 64 conversations, 3 turns of 1,000 tokens without a pause. Client, upstream and all processes "
     "share the two cores.",
     "overload": "4 x 64 conversations at once against a worker that is set to 64 replies at once; calm before and "
