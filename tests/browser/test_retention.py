@@ -29,7 +29,7 @@ def test_temporary_then_kept_then_pinned() -> None:
             link = page.get_by_role("link", name="say 2 tag=now")
             await expect(link).to_have_count(0)
             for button, says, heading in (
-                ("Keep this conversation", "Kept until in 24 hr.", "Today"),
+                ("Keep this conversation", "Expires in 24 hr.", "Today"),
                 ("Pin, to keep it", "Pinned", "Pinned"),
             ):
                 await page.get_by_role("button", name="More", exact=True).click()

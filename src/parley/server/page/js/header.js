@@ -66,7 +66,7 @@ export class Header {
     const shown = there && !store.link && (retention || soon);
     show(chip, shown);
     if (!shown) return;
-    const words = retention === "pinned" ? t("Pinned") : retention === "temporary" ? t("Temporary") : t("Kept until {when}", { when: ahead(at, Date.now()) });
+    const words = retention === "pinned" ? t("Pinned") : retention === "temporary" ? t("Temporary") : t("Expires {when}", { when: ahead(at, Date.now()) });
     chip.title = t("Deleted if it is not used until {when}.", { when: precise.format(at) });
     if (chip.dataset.retention !== retention || !chip.firstChild) {
       chip.dataset.retention = retention;
