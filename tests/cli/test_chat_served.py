@@ -116,6 +116,8 @@ def test_slash_words_mean_something_to_a_real_server(parley: Deployment, tmp_pat
                 ("/retry", "You said: first (2 messages)"),
                 ("second", "You said: second (4 messages)"),
                 ("/info", "title", "first", "turns"),
+                ("/share", "/s/", "whoever has it can read"),
+                ("/share off", "no link leads here any more"),
                 ("/new", "a new conversation"),
                 ("third", "You said: third (2 messages)"),
                 ("/list", "third", "first"),

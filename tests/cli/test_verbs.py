@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +95,18 @@ def test_search(client: Client, parley: Shell) -> None:
     assert {line[2:10] for line in parley("search", "HERON").splitlines()} == {short(made), short(other)}
     assert {line[2:10] for line in parley("search", "heron", "--titles").splitlines()} == {short(other)}
     assert parley("search", "no such word", status=1) == ""
+
+
+def test_share(client: Client, parley: Shell) -> None:
+    made = chat(client, "shared")
+    url = parley("share", short(made)).strip()
+    assert url.startswith(f"{client.url}/s/")
+    told = f"{client.url}/api/shared/{url.rpartition('/')[2]}"
+    with urllib.request.urlopen(told, timeout=20) as answer:
+        assert json.load(answer)["about"]["title"] == "shared"
+    assert parley("share", short(made), "--revoke") == ""
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(told, timeout=20)
 
 
 def test_rename_and_rm(client: Client, parley: Shell, tmp_path: Path) -> None:
@@ -267,6 +281,7 @@ def test_without_a_server_each_says_what_to_do(tmp_path: Path) -> None:
         ["rename", "1", "x"],
         ["rm", "1"],
         ["export", "1"],
+        ["share", "1"],
         ["attach", "1"],
     ):
         assert "Start one with `parley up`" in parley(*words, status=3)

@@ -31,6 +31,7 @@ VERBS = {
     "rename": "another title for a conversation",
     "rm": "forget conversations",
     "export": "a conversation as a file: JSON, or Markdown",
+    "share": "a link by which anyone can read a conversation, as it is written",
     "import": "exported conversations, as new ones",
     "top": "what is going on: waiting, running, workers",
     "config": "every setting: its value, and where that came from",

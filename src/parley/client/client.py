@@ -228,6 +228,15 @@ class AsyncClient:
         """Forget a conversation."""
         await self._http.request("DELETE", _path(conversation))
 
+    async def share(self, conversation: str) -> str:
+        """The URL of a new link by which anyone can read a conversation, as it is written; the one before it ends."""
+        token = read(await self._http.request("POST", f"{_path(conversation)}/share"), str, "token")
+        return f"{self.url}/s/{token}"
+
+    async def unshare(self, conversation: str) -> None:
+        """Let nobody read a conversation through a link any more, from now on."""
+        await self._http.request("DELETE", f"{_path(conversation)}/share")
+
     async def turn(self, conversation: str, turn: str) -> Turn:
         """One turn with as much of its reply as there is."""
         answer = await self._http.request("GET", f"{_path(conversation)}/turns/{quote(turn, safe='')}")

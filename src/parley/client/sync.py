@@ -345,6 +345,8 @@ class Client(Twin):
     change = waited(AsyncClient.change)
     rename = waited(AsyncClient.rename)
     delete = waited(AsyncClient.delete)
+    share = waited(AsyncClient.share)
+    unshare = waited(AsyncClient.unshare)
     turn = waited(AsyncClient.turn)
     history = waited(AsyncClient.history)
     restore = waited(AsyncClient.restore)

@@ -81,6 +81,8 @@ class Commands:
                 await self._copy()
             case "save":
                 await self._save(word.rest)
+            case "share":
+                await self._share(word.rest)
             case "info":
                 await self._info()
             case _:
@@ -176,6 +178,17 @@ class Commands:
             self._notes.complain(f"{name} cannot be written: {error.strerror}")
         else:
             self._notes.say(f"{len(turns)} turn{'s' * (len(turns) != 1)} in {name}")
+
+    async def _share(self, word: str) -> None:
+        name = self._session.conversation
+        if not name or word not in ("", "off"):
+            self._notes.complain("/share takes nothing, or off" if name else "nothing was said yet")
+        elif word:
+            await self._client.unshare(name)
+            self._notes.say("no link leads here any more")
+        else:
+            print(await self._client.share(name))
+            self._notes.say("whoever has it can read all of this and what is said later; /share off ends it")
 
     async def _retry(self) -> None:
         turn = await self._session.last_turn()

@@ -16,6 +16,7 @@ WORDS = {
     "edit": "write the message in $EDITOR (also: Ctrl-O)",
     "copy": "the last answer into the clipboard",
     "save": "FILE: the conversation as Markdown, or as JSON to a FILE.json",
+    "share": "a link by which anyone can read this (/share off: none any more)",
     "info": "where you are",
     "help": "this",
     "bye": "leave (also: exit, quit, Ctrl-D)",
