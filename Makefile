@@ -13,14 +13,14 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check docs bench bench-full lock clean test-compat compat-python compat-node
+.PHONY: setup run test check check-page docs bench bench-full lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
 run: $(STAMPS)/run $(STAMPS)/model
 	parley up $(ARGS)
 
-test: setup $(STAMPS)/browser $(STAMPS)/shells check
+test: setup $(STAMPS)/browser $(STAMPS)/shells check check-page
 	pytest $(ARGS)
 
 # The official clients, unmodified, against a running Parley.
@@ -44,6 +44,11 @@ check: $(STAMPS)/dev
 docs: $(STAMPS)/dev
 	python tools/docs_site.py
 
+# The page: its libraries are what the lock file makes of them, its modules have the types they say.
+check-page: $(STAMPS)/page
+	node tools/page/vendor.mjs --check
+	tools/page/node_modules/.bin/tsc -p tools/page
+
 # Short, and what became slower than benchmarks/baseline.json; bench-full measures everything, the peers that
 # benchmarks/peers/install.sh put beside it too, and writes docs/performance.md.
 bench: $(STAMPS)/dev
@@ -64,7 +69,7 @@ lock: | $(BIN)/python
 	  --no-header --extra embedded --extra local --group compat -o requirements-compat.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(COMPAT) tests/compat/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT) tests/compat/node/node_modules tools/page/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python $(COMPAT)/bin/python:
@@ -113,6 +118,12 @@ $(STAMPS)/node: tests/compat/node/requirements.lock tests/compat/node/package-lo
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 apt = $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(1)
+
+# The page's libraries and checkers.
+$(STAMPS)/page: tests/compat/node/requirements.lock tools/page/package-lock.json | $(STAMPS)/dev
+	$(call fetch,tests/compat/node/requirements.lock)
+	npm ci --silent --prefix tools/page
+	@touch $@
 
 ifeq ($(UV),)
 fetch = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)

@@ -25,6 +25,20 @@ const ENTRIES = {
     export default core;`,
   "katex.js": `export { default } from "katex/dist/katex.mjs";`,
 };
+/** What the page's own checker is told of a library: its parts are classes to be extended, its tokens are plain objects. */
+const TYPES = {
+  "marked.d.ts": `export function getDefaults(): object;
+export class Tokenizer {
+  lexer: { inlineQueue: { src: string, tokens: any[] }[] };
+${["blockquote", "list", "paragraph", "lheading", "inlineText"].map((name) => `  ${name}(src: string): any;`).join("\n")}
+}
+export class Lexer {
+  constructor(options: object);
+  tokens: any[] & { links: Record<string, { href: string, title: string }> };
+  lex(src: string): any[];
+}
+`,
+};
 const LICENCES = { "marked.LICENSE": "marked/LICENSE", "highlight.LICENSE": "highlight.js/LICENSE", "katex.LICENSE": "katex/LICENSE" };
 
 /** @returns {Promise<Map<string, Buffer>>} every file by its path in the folder */
@@ -36,6 +50,7 @@ async function made() {
     });
     files.set(name, Buffer.from(outputFiles[0].contents));
   }
+  for (const [name, text] of Object.entries(TYPES)) files.set(name, Buffer.from(text));
   // Every browser that runs the page reads WOFF2.
   const css = await readFile(join(modules, "katex/dist/katex.min.css"), "utf8");
   files.set("katex.css", Buffer.from(css.replace(/,url\([^)]+\) format\("(?:woff|truetype)"\)/g, "")));

@@ -22,8 +22,9 @@ export class Embedded {
     addEventListener("hashchange", () => location.reload()); // the element asks for something else
     const token = asked.get("token");
     if (token !== null) access.set(token);
+    /** @type {string} */
     this.assistant = asked.get("assistant") ?? "";
-    if (this.assistant) composer.liked = () => ({ assistant: this.assistant });
+    if (this.assistant) composer.liked = () => ({ assistant: this.assistant ?? "" });
     this.kept = asked.get("kept");
     this.conversation = asked.get("conversation") ?? this.kept ?? "";
   }

@@ -48,7 +48,7 @@ export class Header {
     write(find("greeting"), begins && !store.id ? t("Temporary conversation") : t("What would you like to talk about?"));
     write(find("hint"), begins && !store.id ? t("Not listed, and deleted an hour after its last use.") : t("Replies are kept and go on when you close this page."));
     show(find("pin"), there && !store.link);
-    write(find("pin-label"), { temporary: t("Keep this conversation"), pinned: t("Unpin") }[this.retention] ?? t("Pin, to keep it"));
+    write(find("pin-label"), /** @type {Record<string, string>} */ ({ temporary: t("Keep this conversation"), pinned: t("Unpin") })[this.retention] ?? t("Pin, to keep it"));
     this.expiry(there);
     const watching = store.watching.get(store.id) ?? 0;
     show(find("watching"), there && watching > 1);

@@ -22,15 +22,21 @@ export const markdown = (text) => new Stream().update(text, false);
 
 /** A reply that grows (or is rewound) while it is shown. */
 export class Stream {
-  constructor() {
-    this.begin({});
-  }
+  /** @type {Node[]} */
+  closed = [];
 
-  /** @param {import("./grammar.js").Links} links */
+  prefix = ""; // the text that the closed blocks stand for
+
+  /** @type {Counts} */
+  counts = { code: 0, table: 0 };
+
+  /** @type {import("./grammar.js").Links} */
+  links = {};
+
+  /** Forget what was closed. @param {import("./grammar.js").Links} links  what is known to be defined */
   begin(links) {
-    /** @type {Node[]} */
     this.closed = [];
-    this.prefix = ""; // the text that the closed blocks stand for
+    this.prefix = "";
     this.counts = { code: 0, table: 0 };
     this.links = links;
   }

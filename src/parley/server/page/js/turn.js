@@ -2,7 +2,7 @@
 import { copy, icon, iconButton, make, patch, show, write } from "./dom.js";
 import { Editor } from "./edit.js";
 import { ENDED, said, withdrawn } from "./fold.js";
-import { span, t } from "./i18n.js";
+import { number, span, t } from "./i18n.js";
 import { Stream } from "./markdown.js";
 import { figures, measure } from "./measure.js";
 import "./paint.js";
@@ -144,7 +144,7 @@ export class TurnBox {
     const next = iconButton("next", t("Version after"), () => step(at + 1));
     back.disabled = at === 0;
     next.disabled = at === siblings.length - 1;
-    this.branches.replaceChildren(back, t("{at}/{all}", { at: at + 1, all: siblings.length }), next);
+    this.branches.replaceChildren(back, `${number(at + 1)}/${number(siblings.length)}`, next);
   }
 
   /** @param {boolean} ended */
