@@ -60,6 +60,11 @@ class Link:
         self.head = head
         self._stream = connection.makefile("rb")
 
+    def close(self) -> None:
+        """Be gone."""
+        self._stream.close()
+        self.connection.close()
+
     def send(self, data: bytes, chop: int = 0) -> None:
         """Write, in pieces of so many bytes if wanted. That the server has closed already is found when reading."""
         with contextlib.suppress(ConnectionError):
@@ -116,4 +121,8 @@ def opened(port: int, path: str, headers: Mapping[str, str], *, window: int = 0)
         head = b""
         while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
             head += byte
-        yield Link(connection, head)
+        link = Link(connection, head)
+        try:
+            yield link
+        finally:
+            link.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.badinput import frames
+from tests.badinput import described, frames
 from tests.badinput.place import ORIGIN, Place
 from tests.badinput.rows import Row, expand, rows
 from tests.badinput.shapes import SHAPES, TEXTUAL
@@ -48,7 +48,9 @@ def test_request(parley: Place, row: Row) -> None:
     headers = {"Host": parley.host, "Connection": "close", **credentials(parley, row)}
     if body is not None:
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    check(row, transmit(parley, f"{method} {path}", headers | row.headers, body or b""))
+    answer = transmit(parley, f"{method} {path}", headers | row.headers, body or b"")
+    check(row, answer)
+    described.check(method, expand(path, parley.names).decode(), answer)
 
 
 @cases("upgrade")
@@ -71,8 +73,7 @@ def test_frames(parley: Place, row: Row) -> None:
     with frames.opened(parley.port, path, headers) as link:
         assert b" 101 " in link.head, link.head
         assert b"extensions" not in link.head.lower(), "none is negotiated"
-        for frame in row.frames:
-            link.send(frames.written(frame, parley.names), row.chop)
+        link.send(b"".join(frames.written(frame, parley.names) for frame in row.frames), row.chop)
         for answer in row.answers:
             expected, _, payload = answer.partition(" ")
             name, found = link.receive()

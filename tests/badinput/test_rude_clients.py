@@ -236,10 +236,8 @@ async def flap(parley: Place, http: aiohttp.ClientSession, conversation: str, vi
                 await socket.send_json({"type": "follow", "conversation": conversation, "turns": 200} | after)
                 with contextlib.suppress(TimeoutError):
                     await listen(socket, viewer, leave)
-                if rng.random() < 0.5:  # without a word
-                    transport = socket.get_extra_info("socket")
-                    assert transport is not None
-                    socket._response.connection.transport.abort()  # type: ignore[union-attr]
+                if rng.random() < 0.5 and (writer := socket._writer) is not None:  # without a word
+                    writer.transport.abort()
         await asyncio.sleep(rng.uniform(*AWAY))
 
 

@@ -102,7 +102,7 @@ def test_a_client_that_is_gone_frees_its_place(parley: Place, by_reset: bool) ->
         assert open_sockets(parley) == 1
         if by_reset:
             link.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        link._stream.close()
+        link.close()
     until(lambda: open_sockets(parley) == 0, what="the place of the one who left")
 
 

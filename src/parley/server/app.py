@@ -22,6 +22,7 @@ from parley.server import (
     mcp,
     ollama,
     openai,
+    openapi,
     page,
     seeds,
     serverless,
@@ -50,6 +51,7 @@ GROUPS: list[Callable[[Parts], list[BaseRoute]]] = [
     seeds.routes,
     serverless.routes,
     embed.routes,
+    openapi.routes,
     page.routes,
 ]
 

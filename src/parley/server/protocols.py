@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from parley.server.errors import of_status
 from parley.server.outbox import NO_AUTH, TOO_FAST
@@ -219,7 +220,25 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
         await super().send(message)
 
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self._fail(1007, "not UTF-8")
+            return
+        super().send_receive_event_to_app()
+
     def _fail(self, code: int, reason: str) -> None:
         """Close for what the client did, without asking the application."""
-        self.conn.send_close(code, reason)
-        self.handle_parser_exception()
+        # It may have closed behind what it did: that was read already, and is handled next.
+        if self.conn.state is State.OPEN:
+            self.conn.send_close(code, reason)
+            self.handle_parser_exception()
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text (RFC 6455, section 8.1)."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
