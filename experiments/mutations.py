@@ -43,6 +43,7 @@ FENCE = ((APPEND, "known[1] ~= ARGV[1] or ", ""), (FINAL, "known[1] ~= fence or 
 GENERATION = ((APPEND, " or known[3] ~= ARGV[3] then", " then"), (FINAL, " or known[3] ~= gen then", " then"))
 MUTATIONS = (
     Mutation("nothing", (), "redis"),
+    Mutation("nothing, and the model answers anew", (), "workers", 3),
     Mutation("no fence", FENCE, "workers", 3),
     Mutation("no fence, no generation", (*FENCE, *GENERATION), "workers", 3),
     Mutation("no offset", ((PUT, "if length ~= offset then", "if false then"),), "redis"),

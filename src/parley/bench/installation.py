@@ -49,14 +49,16 @@ class Running(Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def upstream(module: str = "parley.bench.upstream", *, quiet: bool = False) -> AsyncIterator[Running]:
+async def upstream(
+    module: str = "parley.bench.upstream", *arguments: str, quiet: bool = False
+) -> AsyncIterator[Running]:
     """A deterministic upstream in a process of its own; its URL has ``/v1``. Raises `Failed`.
 
     Args:
         quiet: what it complains of is not shown: readers that go away, where they are meant to.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", module),
+        *(sys.executable, "-P", "-m", module, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=subprocess.DEVNULL if quiet else None,
         env=clean(),

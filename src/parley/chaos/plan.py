@@ -34,6 +34,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         progress: events that viewers must have seen between two of them: on a slow machine everything takes longer.
         recovery: whether the model goes on behind a partial answer, or answers anew.
         redis_server: the server to run on; None: the one that `parley up` finds.
+        redis: URL of a server of yours to use instead; all keys begin with `prefix`, and are gone afterwards.
+        model: at an installation of yours, the name of the scripted model there.
     """
 
     seed: int
@@ -52,3 +54,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     progress: Mapping[Part, int] = field(default_factory=dict[Part, int])
     recovery: Literal["continue", "regenerate"] = "continue"
     redis_server: Path | None = None
+    redis: str = ""
+    prefix: str = "parley:"
+    model: str = ""

@@ -36,14 +36,20 @@ class Poster:
         self._ahead = plan.ahead
         # Where it is generated anew, every answer is another one.
         self._script = f"delay={plan.delay:g}{' vary' if plan.recovery == 'regenerate' else ''}"
+        self._about = {"model": plan.model} if plan.model else {}
         self._run = f"{rng.random()}"
         self.replayed = 0
         self.flaws: list[Flaw] = []
 
     async def open(self, number: int) -> Talk:
         """Make a conversation. Raises `Failed`."""
-        made = await self._insist("/api/conversations", {}, f"{self._run}-{number}")
+        made = await self._insist("/api/conversations", self._about, f"{self._run}-{number}")
         return Talk(made["id"], number)
+
+    async def forget(self, talk: Talk) -> None:
+        """Delete a conversation that is over."""
+        with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
+            await self._session.delete(f"{self._url}/api/conversations/{talk.conversation}")
 
     async def converse(self, talk: Talk, enough: Callable[[], bool]) -> None:
         """Say one thing at least and then more, often before the last one is answered. Raises `Failed`."""

@@ -15,6 +15,11 @@ WIDTH = 22
 def opening(plan: Plan) -> str:
     """What is about to happen, in a line."""
     parts = ", ".join(NAMES[part] for part in plan.parts)
+    if plan.model:
+        return (
+            f"your Parley: conversations {plan.conversations}, for {plan.duration:g} s; kill what you like, it is only "
+            f"watched; seed {plan.seed}"
+        )
     return (
         f"a private Parley: workers {plan.workers}, web servers {plan.servers}, Redis 1; conversations "
         f"{plan.conversations}; for {plan.duration:g} s are hurt: {parts}; seed {plan.seed}"
@@ -66,7 +71,7 @@ def _lines(found: Verdict) -> Iterator[str]:
         words = DONE | FORGOT
         yield _line(NAMES[part], ", ".join(f"{words[fault]} {count}" for fault, count in faults.items() if count))
     if found.forgotten:
-        yield _line("Redis forgot", f"{found.forgotten} bytes, and what it was told last {found.rollbacks} times")
+        yield _line("Redis forgot", f"{found.forgotten} bytes; shown less for a while: {found.rollbacks} replies")
     yield _line("accepted", f"{found.accepted} messages")
     yield _line("answered", f"{found.answered}, each character as the model said it")
     yield _line("lost", f"{found.lost}")
@@ -77,7 +82,9 @@ def _lines(found: Verdict) -> Iterator[str]:
     yield _line("left in the queues", f"{found.left}" if found.left >= 0 else "not known: Redis does not answer")
     yield _line("takeovers", f"{found.takeovers}")
     yield _line("frozen reply", f"half of them {found.frozen_p50:.2f} s, the longest {found.frozen_max:.2f} s")
-    yield _line("checked", f"{found.characters} characters over {found.connections} connections")
+    yield _line(
+        "checked", f"{found.characters} characters over {found.connections} connections, {found.outages} failed"
+    )
     yield _line("seed", f"{found.seed}")
     yield ""
     for flaw in found.flaws:
@@ -90,7 +97,7 @@ def sentence(found: Verdict) -> str:
     cut = f", cut short after {found.seconds:.0f} s" if found.interrupted else ""
     if found.violations or found.answered != found.accepted:
         return f"VIOLATED, flaws: {found.violations}{cut}. Seed {found.seed}."
-    if not found.hurt:
+    if not found.hurt and not found.tried:
         return f"Nothing was hurt{cut}: this shows nothing."
     if not found.answered:
         return f"Nothing was answered{cut}: this shows nothing."

@@ -87,7 +87,7 @@ class Storm:
     async def run(self) -> Verdict:
         """Run it."""
         plan, where = self.plan, self._place
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), headers=where.headers) as session:
             rng = random.Random(f"{plan.seed} poster")
             poster = Poster(session, where.server.url, rng, plan, self._quiet)
             self.began = time.monotonic()
@@ -107,6 +107,7 @@ class Storm:
             left=await where.left(),
             forgotten=self.killer.forgotten,
             interrupted=self.interrupted,
+            ours=where.ours,
             more=[*poster.flaws, *self.found],
         )
 
@@ -120,13 +121,15 @@ class Storm:
                 self.found.append(Flaw("wrong", str(error)))
                 return
             self.talks.append(talk)
-            async with watched(talk, self._place.server.url):
+            async with watched(talk, self._place):
                 try:
                     await poster.converse(talk, self.enough)
                 except Failed as error:
                     self.found.append(Flaw("wrong", str(error)))
                     refused = True
                 await self._settle(talk)
+            if not self._place.server.pid:
+                await poster.forget(talk)
 
     async def _settle(self, talk: Talk) -> None:
         """Everything that was accepted is answered, in everyone's eyes; in calm there is progress all the time."""
@@ -142,7 +145,7 @@ class Storm:
         async with asyncio.TaskGroup() as tasks:
             hurting = tasks.create_task(self.killer.run())
             while not self.enough():
-                if not command_line(server.pid):
+                if server.pid and not command_line(server.pid):
                     self.found.append(Flaw("wrong", f"parley up ended: {server.said()[-500:]}"))
                     self.stop()
                 await asyncio.sleep(POLL)
@@ -151,12 +154,14 @@ class Storm:
 
 
 @contextlib.asynccontextmanager
-async def watched(talk: Talk, url: str) -> AsyncIterator[None]:
+async def watched(talk: Talk, place: Place) -> AsyncIterator[None]:
     """Viewers follow a conversation while the block lasts."""
     watches = zip((watch_by_socket, watch_by_events), talk.viewers, strict=True)
     async with asyncio.TaskGroup() as tasks:
         watching = [
-            tasks.create_task(watch(url, talk.conversation, viewer, random.Random(viewer.name)))
+            tasks.create_task(
+                watch(place.server.url, talk.conversation, viewer, random.Random(viewer.name), headers=place.headers)
+            )
             for watch, viewer in watches
         ]
         try:

@@ -20,7 +20,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     `lost`, `repeated`, `out_of_order` and `wrong` count flaws: of them there may be none. `left` counts what is still
     in the queues. `forgotten` are the bytes that Redis was made to forget, `rollbacks` turns of which a viewer was
-    shown less after Redis came back: told by a snapshot, whole again in the end.
+    shown less after Redis came back: told by a snapshot, whole again in the end. `outages` are connections of viewers
+    that failed.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     characters: int
     frames: int
     connections: int
+    outages: int
     snapshots: int
     forgotten: int
     rollbacks: int
@@ -54,8 +56,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     @property
     def tried(self) -> bool:
-        """Whether anything was hurt and anything answered: without that, no violation means nothing."""
-        return bool(self.hurt) and self.answered > 0
+        """Whether anything was hurt, by us or visibly by others, and anything answered: else it means nothing."""
+        return bool(self.hurt or self.takeovers or self.outages) and self.answered > 0
 
     @property
     def holds(self) -> bool:
@@ -73,12 +75,19 @@ def verdict(
     left: int = 0,
     forgotten: int = 0,
     interrupted: bool = False,
+    ours: bool = True,
     more: Sequence[Flaw] = (),
 ) -> Verdict:
-    """Check everything that was seen. `more` are flaws that were found elsewhere."""
+    """Check everything that was seen.
+
+    Args:
+        ours: nobody but us did anything to any part.
+        more: flaws that were found elsewhere.
+    """
     flaws = [*more, *(flaw for talk in talks for flaw in flaws_seen(talk))]
     viewers = [viewer for talk in talks for viewer in talk.viewers]
-    if (rollbacks := sum(viewer.rollbacks for viewer in viewers)) and not any(part == "redis" for part, _ in hurt):
+    rollbacks = sum(viewer.rollbacks for viewer in viewers)
+    if rollbacks and ours and not any(part == "redis" for part, _ in hurt):
         flaws.append(Flaw("lost", f"{rollbacks} turns were taken back though nothing happened to Redis"))
     kinds = Counter(flaw.kind for flaw in flaws)
     gaps = sorted(gap for talk in talks for gap in talk.viewers[0].gaps)
@@ -106,6 +115,7 @@ def verdict(
         characters=sum(len(turn.body) for viewer in viewers for turn in viewer.view.turns.values()),
         frames=sum(viewer.frames for viewer in viewers),
         connections=sum(viewer.connections for viewer in viewers),
+        outages=sum(viewer.outages for viewer in viewers),
         snapshots=sum(viewer.snapshots for viewer in viewers),
         forgotten=forgotten,
         rollbacks=rollbacks,

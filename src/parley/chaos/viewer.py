@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -53,6 +54,7 @@ class Viewer:
         self.started = False
         self.flaws: list[Flaw] = []
         self.snapshots = self.frames = self.connections = self.refusals = 0
+        self.outages = 0  # connections that failed
         self.rollbacks = 0  # turns of which something was taken back: only a hurt Redis may cause that
         self.last_delta: dict[str, float] = {}
         self.gaps: list[float] = []  # seconds from a turn's last text before a takeover to its first text behind it
@@ -65,6 +67,14 @@ class Viewer:
     def cursor(self) -> str | None:
         """Where it goes on from."""
         return self.view.cursor if self.started else None
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Nobody to talk to, or somebody who cannot talk just now, is no flaw: come back."""
+        try:
+            yield
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            self.outages += 1
 
     def connected(self) -> None:
         """A connection begins: what the last one did not bring in order is asked for again."""
@@ -149,12 +159,17 @@ class Viewer:
 
 
 async def watch_by_socket(
-    url: str, conversation: str, viewer: Viewer, rng: random.Random, stay: tuple[float, float] = STAY
+    url: str,
+    conversation: str,
+    viewer: Viewer,
+    rng: random.Random,
+    stay: tuple[float, float] = STAY,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Follow over the WebSocket, for ever; leaves and comes back with its cursor now and then."""
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(headers=headers) as session:
         while True:
-            with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
+            with viewer.outage():
                 async with session.ws_connect(f"{url}/api/socket") as socket:
                     viewer.connected()
                     await socket.send_json(
@@ -175,16 +190,21 @@ async def watch_by_socket(
 
 
 async def watch_by_events(
-    url: str, conversation: str, viewer: Viewer, rng: random.Random, stay: tuple[float, float] = STAY
+    url: str,
+    conversation: str,
+    viewer: Viewer,
+    rng: random.Random,
+    stay: tuple[float, float] = STAY,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Follow over Server-Sent Events, for ever, as an EventSource does."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
         while True:
-            with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
-                headers = {"Last-Event-ID": viewer.cursor} if viewer.cursor else {}
+            with viewer.outage():
+                cursor = {"Last-Event-ID": viewer.cursor} if viewer.cursor else {}
                 address = f"{url}/api/conversations/{conversation}/events?turns=200"
-                async with session.get(address, headers=headers) as response:
+                async with session.get(address, headers=cursor) as response:
                     if response.status not in (200, *COME_BACK):
                         raise RuntimeError(f"{address} answers {response.status}: {await response.text()}")
                     viewer.connected()

@@ -6,21 +6,25 @@ Exit status: 0 parts were hurt, messages answered, and no promise broken; 1 anyt
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import cast
 
 import msgspec
 import uvloop
 
 from parley.bench.http import Failed
-from parley.chaos.place import place
+from parley.chaos.place import PREFIX, Place, elsewhere, place
 from parley.chaos.plan import PARTS, Part, Plan
 from parley.chaos.report import line, opening, page, table
 from parley.chaos.storm import Storm
 from parley.chaos.tally import Verdict
 from parley.cli.bench import number
+from parley.cli.sources import SettingsError
 
 UP, ERASE_LINE, ERASE_BELOW = "\x1b[{}A", "\x1b[K", "\x1b[J"
 # Seconds between two looks: at a terminal, and elsewhere.
@@ -37,9 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=number(1, 64), default=3, metavar="N", help="workers (3)")
     parser.add_argument("--servers", type=number(1, 64), default=2, metavar="N", help="web servers (2)")
     parser.add_argument("--kill", type=parts, default=PARTS, metavar="PARTS", help="what is hurt (work,serve,redis)")
+    parser.add_argument("--takeovers", type=number(1, 10**6), default=0, metavar="N", help="end it after so many")
+    parser.add_argument("--rollbacks", action="store_true", help="Redis also loses what it wrote last")
+    parser.add_argument("--redis-server", type=server, metavar="FILE", help="the redis-server or valkey-server to run")
     parser.add_argument("--seed", type=number(1, 2**32 - 1), metavar="N", help="the choices of an earlier run")
     parser.add_argument("--json", action="store_true", help="the verdict as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    own = parser.add_argument_group("what is yours")
+    own.add_argument("--redis", metavar="URL", help="a Redis of yours under private workers and web servers; kill it")
+    own.add_argument("--prefix", default="chaos:", metavar="P", help="of all keys there, which are removed (chaos:)")
+    own.add_argument("--url", help="a whole Parley of yours: only load and verdict; killing is up to you")
+    own.add_argument("--token", help="its access key or a session token (PARLEY_TOKEN keeps it off the screen)")
+    own.add_argument("--model", default="chaos", metavar="NAME", help="the scripted model's name there (chaos)")
+    own.add_argument("--model-port", type=number(1, 65_535), default=9100, metavar="N", help="and its port here (9100)")
 
 
 def seconds(text: str) -> float:
@@ -58,18 +72,48 @@ def parts(text: str) -> tuple[Part, ...]:
     return tuple(cast("Part", word) for word in dict.fromkeys(named))
 
 
+def server(text: str) -> Path:
+    """A program that can be run."""
+    if os.access(text, os.X_OK) and os.path.isfile(text):
+        return Path(text)
+    raise argparse.ArgumentTypeError(f"a program, not {text!r}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises `SettingsError` for what does not go together."""
+    if args.url and args.redis:
+        raise SettingsError("--redis is for a private Parley, not for one at --url")
+    if args.rollbacks and (args.url or args.redis):
+        raise SettingsError("--rollbacks needs a Redis of our own: a file of yours is not ours to cut")
+    if args.redis_server and (args.url or args.redis):
+        raise SettingsError("--redis-server needs a Redis of our own")
+    if args.redis and args.kill is not PARTS and "redis" in args.kill:
+        raise SettingsError("--kill redis: a Redis of yours is not ours to kill; do so yourself")
+
+
 def run(args: argparse.Namespace) -> int:
     """Run it and print the verdict; the exit status."""
+    check(args)
     plan = Plan(
         seed=args.seed or random.randrange(1, 2**32),
         duration=args.duration,
+        takeovers=args.takeovers,
         conversations=args.conversations,
         workers=args.workers,
         servers=args.servers,
-        parts=args.kill,
+        parts=() if args.url else tuple(part for part in args.kill if part != "redis" or not args.redis),
+        rollbacks=args.rollbacks,
+        redis_server=args.redis_server,
+        redis=args.redis or "",
+        prefix=args.prefix if args.redis else PREFIX,
+        model=args.model if args.url else "",
     )
+    if args.url:
+        where = elsewhere(args.url, args.token or os.environ.get("PARLEY_TOKEN", ""), args.model, args.model_port)
+    else:
+        where = place(plan)
     try:
-        found = uvloop.run(chaos(plan, quiet=args.quiet))
+        found = uvloop.run(chaos(plan, where, quiet=args.quiet))
     except Failed as error:
         print(f"parley: {error}", file=sys.stderr)
         return 1
@@ -77,12 +121,12 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.holds else 1
 
 
-async def chaos(plan: Plan, *, quiet: bool) -> Verdict:
+async def chaos(plan: Plan, somewhere: AbstractAsyncContextManager[Place], *, quiet: bool) -> Verdict:
     """Run it, and show how it goes. The first Ctrl-C ends the faults, the second everything. Raises `Failed`."""
     if not quiet:
         print(opening(plan), file=sys.stderr, flush=True)
     loop = asyncio.get_running_loop()
-    async with place(plan) as where:
+    async with somewhere as where:
         storm = Storm(where, plan)
 
         def interrupt() -> None:
