@@ -24,7 +24,7 @@ from parley.store.appender import Appender
 from parley.store.bell import Bell
 from parley.store.nodes import check
 from parley.store.overview import look
-from parley.store.permissions import DIRECT, NEWER, SCRIPTED, acl_rules
+from parley.store.permissions import CLUSTERED, DIRECT, NEWER, SCRIPTED, acl_rules
 from parley.store.scripts import Scripts, source
 from parley.store.sessions import Sessions
 from tests.redis_servers import Server, binaries, running
@@ -257,4 +257,4 @@ def test_the_reference_quotes_the_rules() -> None:
     rules = " ".join(acl_rules("parley:"))
     for line in textwrap.wrap(rules, 100, break_on_hyphens=False):
         assert line in text
-    assert all(f"+{name}" in text for name in NEWER)
+    assert all(f"+{name}" in text for name in (*NEWER, *CLUSTERED))

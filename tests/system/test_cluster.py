@@ -1,6 +1,7 @@
 """A Redis Cluster under a whole Parley: a primary is killed in mid-reply. What the others have goes on meanwhile."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 from parley import AsyncClient
 from parley.client.reply import AsyncReply
 from parley.store.keys import Keys
+from tests.faults.figures import figure
 from tests.redis_cluster import Cluster, Node, clustered
 from tests.system.deployment import Deployment, configuration, deployment, upstream, workplace
 from tests.system.test_failover import SETTINGS, said, script
@@ -19,6 +21,11 @@ KEYS = Keys("parley:", 16)
 # Replies under way on each node, and how long they are: they last longer than a failover does.
 EACH = 2
 TOKENS = 500
+# No worker dies here, and none is to be taken for dead because the machine is busy.
+PATIENT = """
+[timing]
+lease = 30.0
+"""
 
 
 class Story:
@@ -38,14 +45,17 @@ class Story:
                 await reply.accepted()
             await until(lambda: all(len(reply.text) > 300 for reply in replies.values()))
             dead.kill()
+            killed = time.monotonic()
             await self.while_it_is_dead(replies, dead, places)
             await asyncio.to_thread(self.cluster.await_failover, dead, KEYS.log(places[dead][0]))
+            promoted = time.monotonic()
             async with asyncio.timeout(90):
                 for name, reply in replies.items():
                     assert (await reply).text == said(name, TOKENS)
                 for name in places[dead]:
                     assert (await client.say(name, script(f"after-{name}", 5))).text == said(f"after-{name}", 5)
             await self.judge(client, places, dead, others)
+            figure("F41", failover_s=promoted - killed, replies=len(replies), of_the_dead_node=len(places[dead]))
 
     async def places(self, client: AsyncClient) -> dict[Node, list[str]]:
         """New conversations, by the node that has them; as many on each."""
@@ -109,6 +119,6 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_f41_a_primary_of_a_cluster_is_killed() -> None:
     with workplace() as directory, clustered() as cluster, upstream(directory) as url:
-        settings = configuration(directory, SETTINGS.format(url=url))
+        settings = configuration(directory, SETTINGS.format(url=url) + PATIENT)
         with deployment(directory, "--config", settings, "--redis", cluster.url, "--workers", "2") as up:
             asyncio.run(Story(cluster, up, url).run())
