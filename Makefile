@@ -13,7 +13,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check check-page docs bench bench-full lock clean test-compat compat-python compat-node
+.PHONY: setup run test check check-page docs pictures bench bench-full bench-page lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -57,6 +57,15 @@ bench: $(STAMPS)/dev
 bench-full: $(STAMPS)/dev
 	python benchmarks/run.py --full $(ARGS)
 	python benchmarks/page.py
+
+# What a browser has to do for the page, and for Chainlit's beside it; writes docs/performance-page.md. Three minutes.
+bench-page: $(STAMPS)/dev $(STAMPS)/browser
+	python -m benchmarks.browser $(ARGS)
+	python benchmarks/browser_page.py
+
+# The pictures of README.md and of the documentation, from the real page and the real terminal.
+pictures: $(STAMPS)/dev $(STAMPS)/browser
+	python -m tools.pictures $(ARGS)
 
 # What pyproject.toml asks for, resolved, with the hash of every file; from whatever index is configured.
 lock: | $(BIN)/python
