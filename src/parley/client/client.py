@@ -1,6 +1,7 @@
 """The asynchronous client: conversations, replies that survive, and following from a cursor."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Coroutine
 from datetime import timedelta
@@ -13,7 +14,7 @@ import msgspec
 from parley.client.address import Address
 from parley.client.chat import AsyncChat
 from parley.client.duration import seconds
-from parley.client.errors import Closed, Error, InvalidRequest
+from parley.client.errors import Closed, Error, InvalidRequest, NotFound
 from parley.client.feed import Feed
 from parley.client.follower import Follower
 from parley.client.http import Http
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 # How long a client that is closed waits for the receipts of what was said last.
 FLUSH = 3.0
+# How long after its end a message is remembered that is only in a server's memory: on disk or with a replica it is in a
+# second or two, if the server keeps an append-only file or has replicas.
+SETTLED = 3.0
 # Turns in one answer, as many as a server gives; bytes in one request, which one more turn may exceed.
 PAGE, RESTORED = 200, 500_000
 # What a server's ids begin with; anything else is a name that a program gave.
@@ -373,6 +377,8 @@ class AsyncClient:
         progress.accept(receipt)
         # A message that was known already may have been answered by now: a snapshot tells.
         await self._wait(progress, None if receipt.replayed else receipt.cursor or None)
+        if receipt.durability == "memory" and progress.failure is None:
+            await self._make_sure(progress, command)
 
     async def _wait(self, progress: Progress, after: str | None) -> None:
         feed = self._feeds.get(progress.conversation)
@@ -387,6 +393,15 @@ class AsyncClient:
             self._live.pop(progress, None)
             if feed.leave(progress):
                 self._feeds.pop(progress.conversation, None)
+
+    async def _make_sure(self, progress: Progress, command: dict[str, Any]) -> None:
+        """Say it again where the database lost it behind its end: the receipt said that it might."""
+        await asyncio.sleep(SETTLED)
+        with contextlib.suppress(Error):
+            try:
+                await self.turn(progress.conversation, progress.turn)
+            except NotFound:
+                await self._link.request(command)
 
     async def _stop(self, progress: Progress) -> None:
         await progress.accepted()

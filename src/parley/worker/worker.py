@@ -143,6 +143,8 @@ class Worker:
             except NoGroup:
                 source.prepared = False
             except (*TRANSIENT, Unavailable):
+                # A store that comes back: who held a lease shall renew it before anybody takes it for lost.
+                source.next_scan = time.monotonic() + self._timing.lease / 2
                 await asyncio.sleep(random.uniform(0.02, 0.1))
 
     async def _claims(self, source: "Source") -> list[Claim]:
