@@ -398,6 +398,42 @@ def test_the_third_attempt_is_isolated() -> None:
     run(main())
 
 
+def test_only_so_many_are_isolated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After many deaths in a row many turns are due: their processes must not starve the machine."""
+    monkeypatch.setattr("parley.worker.worker.LANES", 2)
+    at_once: list[int] = [0]
+
+    async def main() -> None:
+        async with crew() as c:
+            asked = []
+            for _ in range(4):
+                conversation = await c.bench.conversation(model="counting")
+                asked.append((conversation, (await c.bench.say(conversation, "x 3")).turn))
+            for name in ("dead-1", "dead-2"):
+                runs = c.bench.runs(name)
+                await runs.prepare()
+                for _ in asked:
+                    await c.bench.take(runs)
+                await runs.evict(name)
+            full = asyncio.Event()
+
+            async def isolate(claim: Claim) -> None:
+                at_once.append(at_once[-1] + 1)
+                if at_once[-1] == 2:
+                    full.set()
+                await full.wait()
+                await asyncio.sleep(2 * c.bench.timing.lease)  # the tokens of those that wait are kept
+                at_once.append(at_once[-1] - 1)
+
+            c.start("a", isolate=isolate)
+            for conversation, turn in asked:
+                assert (await c.ended(conversation, turn)).turns[turn].status == "completed"
+
+    run(main())
+    assert max(at_once) == 2
+    assert at_once[-1] == 0
+
+
 def test_a_turn_that_cannot_be_isolated_is_run_all_the_same() -> None:
     async def main() -> None:
         async with crew() as c:

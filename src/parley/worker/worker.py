@@ -32,6 +32,10 @@ AUDIT_EVERY = 10.0
 # Turns taken from a shard in one go at most: a second worker shall have its share of a rush.
 AT_ONCE = 4
 
+# Processes for one turn each, of one worker, at once. When many workers die in a row many turns are due for one, and a
+# process for each would starve the machine until more leases are lost; the rest keep their tokens and wait.
+LANES = 16
+
 # Runs the turn of a token in a process of its own, which takes the token over, and waits for its end.
 Isolate = Callable[[Claim], Awaitable[None]]
 
@@ -77,6 +81,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, TurnRun] = {}  # by fence
         self._isolating: set[asyncio.Task[None]] = set()
+        self._lanes = asyncio.Semaphore(LANES)
         self._folds: deque[tuple[float, str]] = deque()
         self._room = asyncio.Event()
         self._ends = asyncio.Event()  # turns have ended that may not be on disk yet
@@ -194,7 +199,8 @@ class Worker:
         self._isolating.add(task)
         keeping = asyncio.create_task(self._keep(claim))
         try:
-            await self._isolate(claim)
+            async with self._lanes:
+                await self._isolate(claim)
         finally:
             await cancel(keeping)
             self._isolating.discard(task)
