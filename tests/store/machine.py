@@ -138,7 +138,7 @@ class Walk(RuleBasedStateMachine):
         self.call(
             "post", name, ids.turn_id(name, f"k{key}"), record.body_hash(request, Private(), above), above,
             policies[policy], record.encode_request(request).decode(), record.encode_private(Private()).decode(),
-            WAITING, TURNS, 60 if other in (2, 3) else BYTES, 1 if other in (6, 7) else 100, fate=fate,
+            WAITING, TURNS, 60 if other in (2, 3) else BYTES, 1 if other in (6, 7) else 100, 0, fate=fate,
         )  # fmt: skip
 
     @precondition(lambda self: self.steps % 3 == 1)

@@ -131,7 +131,7 @@ class Oracle:
 
     def post(
         self, name: str, turn: str, body: str, parent: str, policy: str, request: str, private: str,
-        most_waiting: int, most_turns: int, most_bytes: int, most_active: int,
+        most_waiting: int, most_turns: int, most_bytes: int, most_active: int, _most_backlog: int,
     ) -> Reply:  # fmt: skip
         c = self.conversations.get(name)
         if c is None:

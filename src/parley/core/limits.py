@@ -10,6 +10,7 @@ class Limits(Struct, frozen=True):
     reply_bytes: int = 1024 * 1024  # one reply; what is longer is cut short
     queue: int = 16  # messages waiting in one conversation
     active: int = 256  # conversations of one shard that wait for a reply or get one; more are refused
+    backlog: float = 10.0  # seconds that turns may wait for busy workers before new ones are refused; 0: any
     log: int = 2_000  # events kept for readers that come back by cursor
     turns: int = 10_000  # turns in one conversation
     history_bytes: int = 8 * 1024 * 1024  # what is kept of one conversation

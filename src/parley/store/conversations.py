@@ -119,7 +119,7 @@ class Conversations:
             Conflict: the key was used for another message, or a reply runs and the policy is "reject".
             TooMany: too many messages wait, or by the quota it is too early or too much.
             TooLarge: the conversation is full.
-            Unavailable: `overloaded`: too many conversations wait or run.
+            Unavailable: `overloaded`: too many conversations wait or run, or the workers do not keep up.
         """
         above = "" if parent is None else parent or record.NO_PARENT
         body = record.body_hash(request, private, above)
@@ -134,7 +134,7 @@ class Conversations:
             keys, measures = self._measured(keys, quota)
         args: list[Value] = [
             turn, body, above, policy, record.encode_request(request), record.encode_private(private),
-            limits.queue, limits.turns, limits.history_bytes, limits.active, *measures,
+            limits.queue, limits.turns, limits.history_bytes, limits.active, int(limits.backlog * 1000), *measures,
         ]  # fmt: skip
         reply = await self._scripts.run("post", keys, args)
         answer = reply[0]
