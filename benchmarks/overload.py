@@ -1,5 +1,5 @@
 """Four times more than it is set to carry: who is refused, how soon those accepted see a first token, what remains of
-it afterwards. Capacity is what the operator set (`concurrency`, 64 replies at once by default)."""
+it afterwards. Capacity is what the operator set (`concurrency`); `limits.backlog` and all else are the defaults."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ TITLE = "Overload: four times the replies at once that it is set to carry"
 CAPACITY = 64
 CALM = Plan(conversations=16, turns=2, tokens=100, delay=0.02)
 WITHIN = Plan(conversations=CAPACITY, turns=2, tokens=100, delay=0.02)
-BEYOND = Plan(conversations=4 * CAPACITY, turns=2, tokens=100, delay=0.02)
+BEYOND = Plan(conversations=4 * CAPACITY, turns=3, tokens=300, delay=0.02)
 # Seconds after the flood until it is looked at again.
 BREATH = 3.0
 
@@ -23,7 +23,7 @@ def total(ready: Stage) -> float:
 
 
 async def flood() -> Figures:
-    async with stage() as ready:
+    async with stage(variables={"PARLEY_CONCURRENCY": str(CAPACITY)}) as ready:
         calm, before = await ready.measure(CALM), total(ready)
         within = await ready.measure(WITHIN)
         beyond, during = await ready.measure(BEYOND), total(ready)
