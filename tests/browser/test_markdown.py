@@ -27,8 +27,9 @@ CASES = {
     "one\ntwo\n\nthree": "<p>one\ntwo</p><p>three</p>",
     "break  \nhere\\\nthere": "<p>break<br>here<br>there</p>",
     "# a\n## b #\n####### c": "<h3>a</h3><h4>b</h4><p>####### c</p>",
+    "### a\n##### b\n## c\n#### d": "<h3>a</h3><h4>b</h4><h3>c</h3><h4>d</h4>",
     "#tag": "<p>#tag</p>",
-    "a\n---\nb": "<h4>a</h4><p>b</p>",
+    "a\n---\nb": "<h3>a</h3><p>b</p>",
     "a\n\n---\nb": "<p>a</p><hr><p>b</p>",
     "**bold** *it* ***both*** ~~gone~~": (
         "<p><strong>bold</strong> <em>it</em> <em><strong>both</strong></em> <del>gone</del></p>"

@@ -1,6 +1,7 @@
 """The page's files: types, caching, compression, and the headers that keep a browser careful."""
 
 import gzip
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -31,7 +32,25 @@ def test_the_page(server: Shared) -> None:
     answer = server.request("GET", "/", headers=BROWSER)
     assert answer.headers["vary"] == "accept-encoding, accept"
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert answer.body == (FOLDER / "index.html").read_bytes()
+    version = re.search(rb"/static/([0-9a-f]{12})/js/main.js", answer.body)
+    assert version
+    assert answer.body.replace(version[1] + b"/", b"") == (FOLDER / "index.html").read_bytes()
+
+
+def test_a_file_that_is_named_by_its_version_is_kept_for_ever(server: Shared) -> None:
+    page = server.request("GET", "/", headers=BROWSER).body.decode()
+    paths = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+    assert len(paths) > 10
+    for path in paths:
+        answer = server.request("GET", path)
+        assert (answer.status, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    older = re.sub(r"/[0-9a-f]{12}/", "/0123456789ab/", paths[0])
+    plain = re.sub(r"/[0-9a-f]{12}/", "/", paths[0])
+    for path in (older, plain):
+        answer = server.request("GET", path)
+        assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
+        assert answer.body == server.request("GET", paths[0]).body
+    assert server.request("GET", "/static/0123456789ab/nothing.js").status == 404
 
 
 def test_every_file_has_a_type_browsers_take(server: Shared) -> None:
@@ -79,7 +98,7 @@ def test_who_takes_gzip_gets_it(server: Shared) -> None:
 def test_head_has_no_body(server: Shared) -> None:
     answer = server.request("HEAD", "/", headers=BROWSER)
     assert (answer.status, answer.body) == (200, b"")
-    assert int(answer.headers["content-length"]) == (FOLDER / "index.html").stat().st_size
+    assert int(answer.headers["content-length"]) == len(server.request("GET", "/", headers=BROWSER).body)
 
 
 def test_an_open_server_takes_a_link_with_any_token(server: Shared) -> None:

@@ -39,7 +39,7 @@ export class Lexer {
 }
 `,
 };
-const LICENCES = { "marked.LICENSE": "marked/LICENSE", "highlight.LICENSE": "highlight.js/LICENSE", "katex.LICENSE": "katex/LICENSE" };
+const LICENCES = { "marked.LICENSE.txt": "marked/LICENSE", "highlight.LICENSE.txt": "highlight.js/LICENSE", "katex.LICENSE.txt": "katex/LICENSE" };
 
 /** @returns {Promise<Map<string, Buffer>>} every file by its path in the folder */
 async function made() {

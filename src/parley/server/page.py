@@ -31,10 +31,14 @@ TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
+# A file's path behind the version that a page was made with.
+VERSIONED = re.compile(r"([0-9a-f]{12})/(.+)")
+FOREVER = "public, max-age=31536000, immutable"
 COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".webmanifest")
 # Paths below which the page was asked for and is kept ready: there is one, or a few.
 REMEMBERED = 8
@@ -58,9 +62,9 @@ class Asset:
         """The same, smaller."""
         return gzip.compress(self.data, 9, mtime=0) if self._compressible else None
 
-    def respond(self, request: Request, status: int = 200) -> Response:
+    def respond(self, request: Request, status: int = 200, cache: str = "no-cache") -> Response:
         """Send it, or say that the client's copy is good."""
-        headers = {"etag": self.etag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        headers = {"etag": self.etag, "cache-control": cache, "vary": "accept-encoding"}
         seen = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if self.etag in seen and status == 200:
             return Response(status_code=304, headers=headers)
@@ -76,6 +80,16 @@ def assets(folder: Path) -> Iterator[tuple[str, Asset]]:
             yield path.relative_to(folder).as_posix(), Asset(path)
 
 
+def version_of(found: dict[str, Asset]) -> str:
+    """What names this very set of files."""
+    return hashlib.sha256("\n".join(f"{path} {asset.etag}" for path, asset in found.items()).encode()).hexdigest()[:12]
+
+
+def versioned(html: bytes, version: str) -> bytes:
+    """The page's HTML with addresses of its files that name their version, so that a copy of them is good for ever."""
+    return html.replace(b'="/static/', b'="/static/%s/' % version.encode())
+
+
 def rooted(html: bytes, root: str) -> bytes:
     """The page's HTML below a path: every address in it that begins with a slash is below that path."""
     return re.sub(rb'(?<=[ \n])(href|src)="/', lambda found: b'%s="%s/' % (found[1], escape(root).encode()), html)
@@ -84,6 +98,8 @@ def rooted(html: bytes, root: str) -> bytes:
 def routes(parts: Parts) -> list[BaseRoute]:
     """The page is open to everyone: it holds nothing, and asks for what it shows as its user."""
     found = dict(assets(FOLDER))
+    version = version_of(found)
+    page = Asset(FOLDER / "index.html", versioned(found["index.html"].data, version))
 
     async def root(request: Request) -> Response:
         """The page for browsers; a program that asks for no page is told what its clients of Ollama look for."""
@@ -101,7 +117,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     @lru_cache(maxsize=REMEMBERED)
     def page_below(root: str) -> Asset:
         """The page as it is served below a path: its own addresses are absolute, as it is served at several."""
-        return Asset(FOLDER / "index.html", rooted(found["index.html"].data, root)) if root else found["index.html"]
+        return Asset(FOLDER / "index.html", rooted(page.data, root)) if root else page
 
     async def sign_in(request: Request, token: str) -> Response:
         """A link that carries a token: the browser keeps it in a cookie, and it leaves the address."""
@@ -116,10 +132,12 @@ def routes(parts: Parts) -> list[BaseRoute]:
         return response
 
     async def static(request: Request) -> Response:
-        asset = found.get(request.path_params["path"])
+        named = VERSIONED.fullmatch(request.path_params["path"])
+        asset = found.get(named[2] if named else request.path_params["path"])
         if asset is None:
             raise HTTPException(404)
-        return asset.respond(request)
+        # A page from before an update gets what there is: its parts that come late are better new than missing.
+        return asset.respond(request, cache=FOREVER if named and named[1] == version else "no-cache")
 
     async def shared(request: Request) -> Response:
         """The page of a link. It looks for itself where the link leads; other programs are told by the status."""

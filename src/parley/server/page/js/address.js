@@ -1,7 +1,7 @@
 /** The page's addresses: below which path it is served, what an address names, and how one is written. No DOM. */
 
-/** The path below which everything is, with a slash at its end; this file is at `static/js` there. */
-export const BASE = new URL("../../", import.meta.url).pathname;
+/** The path below which everything is, with a slash at its end; this file is at `static/js` there, or `static/<version>/js`. */
+export const BASE = new URL(import.meta.url).pathname.replace(/static\/(?:[0-9a-f]{12}\/)?js\/address\.js$/, "");
 
 /** What stands in a path behind a word, decoded; empty: it is none. @param {string} word @param {string} path */
 function behind(word, path) {

@@ -8,13 +8,18 @@
  * @typedef {import("./inline.js").Node} Node
  * @typedef {import("./inline.js").Element} Element
  * @typedef {import("./grammar.js").Token} Token
- * @typedef {{code: number, table: number}} Counts  how many there were, for their names
+ * @typedef {{code: number, table: number, first: number, level: number}} Counts  how many there were, for their names; the
+ *   depth of the first heading, 0 before it, and the level of the last one
  */
 import { read } from "./grammar.js";
 import { t } from "./i18n.js";
 import { el, formula, inline } from "./inline.js";
 import { mend } from "./mend.js";
 
+/** @returns {Counts} */
+const none = () => ({ code: 0, table: 0, first: 0, level: ABOVE });
+
+const ABOVE = 2; // the level of the heading that each message has
 const MOST_CELLS = 20_000; // a larger table is shown as it was written
 
 /** Parse a whole text. @param {string} text @returns {Node[]} */
@@ -28,7 +33,7 @@ export class Stream {
   prefix = ""; // the text that the closed blocks stand for
 
   /** @type {Counts} */
-  counts = { code: 0, table: 0 };
+  counts = none();
 
   /** @type {import("./grammar.js").Links} */
   links = {};
@@ -37,7 +42,7 @@ export class Stream {
   begin(links) {
     this.closed = [];
     this.prefix = "";
-    this.counts = { code: 0, table: 0 };
+    this.counts = none();
     this.links = links;
   }
 
@@ -95,7 +100,7 @@ const all = (tokens, counts) => tokens.flatMap((token) => block(token, counts));
 function block(token, counts) {
   switch (token.type) {
     case "space": case "def": case "checkbox": return [];
-    case "heading": return [el(`h${Math.min(token.depth + 2, 6)}`, inline(token.tokens))];
+    case "heading": return [heading(token, counts)];
     case "paragraph": return [el("p", inline(token.tokens))];
     case "text": return token.tokens ? inline(token.tokens) : [el("p", [token.text])];
     case "hr": return [el("hr", [])];
@@ -106,6 +111,14 @@ function block(token, counts) {
     case "table": return [table(token, counts)];
     default: return [el("p", [token.raw])];
   }
+}
+
+/** Below the message's own, and never two levels at once; `class` tells its looks. @param {Token} token @param {Counts} counts */
+function heading(token, counts) {
+  counts.first ||= token.depth;
+  const wanted = ABOVE + 1 + token.depth - counts.first;
+  counts.level = Math.max(ABOVE + 1, Math.min(wanted, counts.level + 1, 6));
+  return el(`h${counts.level}`, inline(token.tokens), { class: `depth-${Math.min(token.depth, 4)}` });
 }
 
 /** @param {Token} token @param {Counts} counts */

@@ -6,10 +6,14 @@ import { pictures } from "./pictures.js";
 import { Follower } from "./scroll.js";
 import { curl } from "./story.js";
 import { choose, path } from "./tree.js";
-import { TurnBox } from "./turn.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./outbox.js").Item} Item */
+/** @typedef {import("./turn.js").TurnBox} TurnBox */
+
+/** What draws a turn, and with it Markdown: half of all scripts, fetched once one can type. @type {typeof import("./turn.js") | null} */
+let turns = null;
+const AGAIN = 2_000; // milliseconds until it is tried again
 
 export class Thread {
   /** @param {Store} store @param {(text: string) => void} edit  put a text into the composer */
@@ -28,6 +32,7 @@ export class Thread {
     this.waits = "";
     this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier() }, t("Show earlier messages"));
     this.missing = make("p", { class: "missing" });
+    this.load();
     this.element.addEventListener("click", (/** @type {Event} */ event) => {
       const button = /** @type {HTMLElement} */ (event.target).closest(".copy-code");
       const code = button?.closest(".code")?.querySelector("code");
@@ -46,6 +51,16 @@ export class Thread {
       look: (/** @type {import("./fold.js").Turn} */ turn) => store.look(turn),
       curl: (/** @type {HTMLElement} */ button, /** @type {import("./fold.js").Turn} */ turn) => copy(button, curl(turn, store.id)),
     };
+  }
+
+  /** All parts at once, rather than each when another one names it. */
+  async load() {
+    try {
+      [turns] = await Promise.all([import("./turn.js"), import("./markdown.js"), import("./paint.js"), import("../vendor/marked.js")]);
+      this.store.drawn();
+    } catch {
+      setTimeout(() => this.load(), AGAIN);
+    }
   }
 
   /** Where the focus goes when what had it goes away; on a phone the keyboard would cover the reply. */
@@ -72,7 +87,7 @@ export class Thread {
     } else {
       if (view?.first) children.push(this.more);
       const items = store.outbox.of(store.id).filter((item) => !view?.turns.has(item.turn));
-      for (const step of view ? upTo(path(view), items) : []) {
+      for (const step of view && turns ? upTo(path(view), items) : []) {
         if (!behind.has(step.turn.id) && !withdrawn(step.turn)) children.push(this.box(step, active[0]?.id));
       }
       for (const item of items) children.push(this.item(item));
@@ -86,7 +101,7 @@ export class Thread {
   box({ turn, siblings }, active) {
     let box = this.boxes.get(turn.id);
     if (!box) {
-      box = new TurnBox(turn, this.actions);
+      box = new (/** @type {typeof import("./turn.js")} */ (turns).TurnBox)(turn, this.actions);
       this.boxes.set(turn.id, box);
     }
     box.update(turn, siblings, this.store.stopping.has(turn.id), turn.id === active);

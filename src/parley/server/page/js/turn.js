@@ -67,7 +67,7 @@ export class TurnBox {
     this.telling.setAttribute("aria-expanded", "false");
     this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, t("Copy reply")),
       iconButton("retry", t("Ask again"), () => this.actions.retry(this.turn), "icon writing"), this.telling, this.meta);
-    this.answer = make("article", { class: "reply", "aria-label": t("Reply") },
+    this.answer = make("article", { class: "reply", "aria-label": t("Reply") }, make("h2", { class: "hidden" }, t("Reply")),
       this.reasoning, this.prose.element, this.pending, this.notes, this.failure, this.tools, this.figures, this.more);
     this.element = make("div", { class: "turn", "data-turn": turn.id }, this.ask, this.answer);
   }
