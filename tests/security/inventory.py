@@ -114,7 +114,7 @@ INVENTORY: dict[str, Entry] = {
     "/v1/models/{name:path}": entry("PRINCIPAL"),
     # Clients name these threads themselves: somebody else's name is a name that nobody has.
     "/ai/chat": entry("PRINCIPAL", post('{"id":"{conversation}","messages":' + PARTS + "}", own=0)),
-    "/ai/chat/{conversation:path}/stream": entry("PRINCIPAL", get(own=204), Ask("DELETE", own=0)),
+    "/ai/chat/{conversation:path}/stream": entry("PRINCIPAL", get(), Ask("DELETE", own=0)),
     "/ai/chat/{conversation:path}/stop": entry("PRINCIPAL", post(own=0)),
     "/ai/chat/{conversation:path}/messages": entry("PRINCIPAL", get()),
     "/agui": entry("PRINCIPAL"),

@@ -12,4 +12,4 @@ def pause(attempt: int, chance: float) -> float:
         chance: a random number from 0 to 1.
     """
     ceiling = min(MOST, LEAST * 2.0 ** min(attempt, 16))
-    return max(LEAST / 4, ceiling * chance)
+    return LEAST / 4 + (ceiling - LEAST / 4) * chance

@@ -81,7 +81,14 @@ async def on_disconnect(_: Request, __: Exception) -> Response:
 
 INTERNAL_ERROR = ParleyError("internal_error", "Something went wrong on our side.")
 
+
+async def on_anything(_: Request, __: Exception) -> Response:
+    """Handler for what nobody foresaw; the gate logs it."""
+    return respond(INTERNAL_ERROR)
+
+
 HANDLERS = {
+    Exception: on_anything,
     ParleyError: on_parley_error,
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,

@@ -79,10 +79,10 @@ class Gate:
         scope[RAW_SEND] = send
         visited = visit.begin(scope)
         request_id = secrets.token_hex(8)
-        started = False
+        started = ended = False
 
         async def marked(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 started = True
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self._careful]
@@ -93,6 +93,8 @@ class Gate:
                 message["headers"] = headers
             elif message["type"] == "websocket.accept":
                 started = True
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                ended = True
             await send(message)
 
         try:
@@ -111,8 +113,8 @@ class Gate:
                 await refuse(respond(INTERNAL_ERROR), scope, receive, marked)
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1011, "reason": "our fault"})
-            else:
-                raise
+            elif not ended:
+                raise  # the connection is cut, as half an answer must not look like a whole one
 
     def _prefix(self, scope: Scope) -> str:
         """The path we are served below. Starlette takes it off the request's path, if the proxy did not."""

@@ -84,9 +84,13 @@ class Service:
             if owner is None:
                 raise unknown_conversation()
             known = self._remember(conversation, Known(owner))
-        else:
-            self._known.move_to_end(conversation)
+            if known.owner != who.owner:
+                raise unknown_conversation()
+            return
+        self._known.move_to_end(conversation)
         if known.owner != who.owner:
+            # What nobody has is looked up each time: the clock must not tell that this is somebody's.
+            await self.conversations.owner(conversation)
             raise unknown_conversation()
 
     def _remember(self, conversation: str, known: Known) -> Known:

@@ -11,8 +11,8 @@ const REFUSED = new Set([4401, 4403, 4404]);
 
 /** How long to wait before an attempt, in milliseconds. @param {number} attempt  from 0 @param {number} random  in [0, 1) */
 export function backoff(attempt, random) {
-  const most = Math.min(LONGEST, SHORTEST * 2 ** Math.min(attempt, 20));
-  return Math.max(SHORTEST, random * most);
+  const most = Math.min(LONGEST, SHORTEST * 2 ** Math.min(attempt + 1, 20));
+  return SHORTEST / 4 + random * (most - SHORTEST / 4); // spread from the first attempt on: all clients lose a server at once
 }
 
 export class Socket {
