@@ -1,4 +1,4 @@
-"""Behind something that lets no WebSocket through: events, held by one tab for all; where those stall too, snapshots."""
+"""Where no WebSocket gets through: events, held by one tab for all; where those stall too, snapshots."""
 
 import asyncio
 import contextlib
@@ -28,30 +28,49 @@ class Proxy:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        """Its URL, while it runs."""
+        served: set[asyncio.Task[None]] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            served.add(task)
+            with contextlib.suppress(ConnectionError):
+                await self._serve(reader, writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            for task in served:
+                task.cancel()
+            await asyncio.gather(*served, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        answers = asyncio.create_task(self._copy(there, writer))
-        with contextlib.suppress(ConnectionError):
+        answers = asyncio.create_task(copy(there, writer))
+        try:
             while data := await reader.read(65536):
                 self.streams += data.count(b"/events HTTP")
                 if any(word in data.lower() for word in self.words):
                     writer.write(REFUSAL)
+                    await writer.drain()
                     break
                 back.write(data)
-        answers.cancel()
-        back.close()
-        writer.close()
+        finally:
+            answers.cancel()
+            await asyncio.gather(answers, return_exceptions=True)
+            for each in (back, writer):
+                each.close()
+                with contextlib.suppress(ConnectionError):
+                    await each.wait_closed()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hand on what comes, to its end."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
 
 
 def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed() -> None:

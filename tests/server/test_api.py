@@ -31,6 +31,7 @@ def test_a_conversation_lives_from_create_to_delete() -> None:
                 "assistant": "",
                 "model": "",
                 "metadata": {"a": "b"},
+                "retention": "",
                 "instructions": "be brief",
                 "parameters": {"temperature": 0.5},
             }

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from msgspec import Struct
 
-from tests.store.oracle import Conversation, Entry, Logged, Run, parse_turn
+from tests.store.oracle import Conversation, Entry, Logged, Run, lengths, parse_turn
 
 # Longer than any lease a test uses; the idle time that "time passes" gives a token.
 LAPSED_MS = 600_000
@@ -100,7 +100,7 @@ def _conversation(raw: list[Any]) -> Conversation:
         numbers = {name: int(fields[name]) for name in ("gen", "attempts", "total", "mark")}
         run = Run(
             fields["turn"], fence=fields["fence"], worker=fields["worker"], spent=fields["spent"].split(),
-            body=reply or b"", pieces=(pieces or b"").decode(), **numbers,
+            lost=lengths(fields.get("lost", "")), body=reply or b"", pieces=(pieces or b"").decode(), **numbers,
         )  # fmt: skip
     else:
         assert reply is None and pieces is None, "a reply without a running turn"  # noqa: PT018

@@ -49,6 +49,7 @@ class Run:
     total: int = 1
     mark: int = 0
     spent: list[str] = field(default_factory=list)  # fences that were superseded
+    lost: list[int] = field(default_factory=list)  # the reply's length at each takeover
     body: bytes = b""
     pieces: str = ""
     # Which acquisition the fence was made for. Not in Redis: it tells two holders of one fence apart (S3).
@@ -329,6 +330,7 @@ class Oracle:
             c.run.attempts = 1 if progress else c.run.attempts + 1
             c.run.mark = max(c.run.mark, len(c.run.body))
             c.run.total += 1
+            c.run.lost.append(len(c.run.body))
             c.run.spent += [c.run.fence] if c.run.fence else []
             event = {"type": "takeover", "turn": turn, "attempt": c.run.attempts}
         c.state = "running"
@@ -455,6 +457,8 @@ class Oracle:
         run = c.run or Run(turn, gen=0, total=0)
         outcome: dict[str, Any] = {"status": status, "body": run.body.decode(), "pieces": run.pieces}
         outcome |= {"generation": run.gen, "attempts": run.total, **extra}
+        if run.lost:
+            outcome["lost"] = run.lost
         self._close(c, turn, run.fence, outcome)
         c.bytes += len(run.body)
         c.run = None
@@ -478,7 +482,14 @@ def parse_turn(record: bytes, outcome: bytes) -> Turn:
     closed, text = outcome.decode().split("\n")
     fields = json.loads(text)
     assert 0 <= fields.pop("started_at", 0) <= fields.pop("ended_at")
+    if "lost" in fields:
+        fields["lost"] = lengths(fields["lost"])
     return Turn(parent, body, request, private, closed, fields)
+
+
+def lengths(lost: str) -> list[int]:
+    """The reply's length at each takeover, without when they were."""
+    return [int(each.partition(":")[2]) for each in lost.split()]
 
 
 def _sequence(cursor: str) -> int:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from parley.client.errors import ServerFault
 from parley.core.about import Retention
 from parley.core.message import Message
-from parley.core.turn import TERMINAL_STATUSES, Request, Status, TurnError, Usage
+from parley.core.turn import TERMINAL_STATUSES, Request, Status, Takeover, TurnError, Usage
 
 Value = TypeVar("Value")
 Policy = Literal["enqueue", "reject", "interrupt"]
@@ -51,6 +51,7 @@ class Turn(Struct, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     attempts: int = 0
+    takeovers: list[Takeover] = field(default_factory=list)
     error: TurnError | None = None
     usage: Usage | None = None
     model: str = ""

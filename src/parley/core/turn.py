@@ -52,8 +52,18 @@ class Private(Struct, frozen=True, omit_defaults=True):
     echo: dict[str, Any] = field(default_factory=dict)
 
 
+class Takeover(Struct, frozen=True):
+    """A worker was lost and another one went on: when, in unix milliseconds, and how many bytes of reply there were."""
+
+    at: int
+    length: int
+
+
 class Outcome(Struct, frozen=True, omit_defaults=True):
-    """What came of a turn, as folded at its end: the reply's pieces and how it ended."""
+    """What came of a turn, as folded at its end: the reply's pieces and how it ended.
+
+    `lost` holds its takeovers as they are stored: ``<ms>:<bytes> `` for each.
+    """
 
     status: Status
     body: str = ""
@@ -66,6 +76,13 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     model: str = ""
     finish_reason: str = ""
     attempts: int = 0
+    lost: str = ""
+
+    @property
+    def takeovers(self) -> list[Takeover]:
+        """Each time its worker was lost and another one went on, in order."""
+        pairs = (each.split(":") for each in self.lost.split())
+        return [Takeover(int(at), int(length)) for at, length in pairs]
 
 
 # The finish reason of a turn that asked for no answer: it only says something.

@@ -77,6 +77,8 @@ def turn_body(turn: Turn, conversation: str, snapshot: Snapshot | None = None) -
             "ended_at": outcome.ended_at,
             "attempts": outcome.attempts,
         }
+        if outcome.lost:
+            shown["takeovers"] = outcome.takeovers
         shown |= {"error": outcome.error, "usage": outcome.usage, "model": outcome.model}
     return shown
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from parley.core.pieces import Piece, record
-from parley.core.turn import TERMINAL_STATUSES, Outcome, Request, Status, Turn, TurnError, Usage
+from parley.core.turn import TERMINAL_STATUSES, Outcome, Request, Status, Takeover, Turn, TurnError, Usage
 
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Parent = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
@@ -26,6 +26,7 @@ class KeptTurn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     started_at: Count = 0
     ended_at: Count = 0
     attempts: Count = 0
+    takeovers: Annotated[list[Takeover], Meta(max_length=1000)] = []
     error: TurnError | None = None
     usage: Usage | None = None
     model: str = ""
@@ -61,5 +62,6 @@ def turn_of(kept: KeptTurn) -> Turn:
         usage=kept.usage,
         model=kept.model,
         attempts=kept.attempts,
+        lost="".join(f"{each.at}:{each.length} " for each in kept.takeovers),
     )
     return Turn(kept.turn, kept.parent, kept.created_at, kept.request, kept.status, outcome)

@@ -61,6 +61,7 @@ else
     call('HINCRBY', meta, 'attempts', 1)
   end
   call('HINCRBY', meta, 'total', 1)
+  call('HSET', meta, 'lost', (call('HGET', meta, 'lost') or '') .. clock .. ':' .. length .. ' ')
 end
 if known[2] and known[2] ~= '' then spent = spent .. known[2] .. ' ' end
 call('HSET', meta, 'fence', fence, 'worker', worker, 'spent', spent, 'state', 'running')

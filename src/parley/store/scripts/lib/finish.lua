@@ -1,7 +1,7 @@
 -- End the turn at the head of the waiting list: outcome from the reply's own bytes, end event, token taken back,
 -- next token or idle, all in one step. extra: more fields of the outcome, as ',"name":value...' or ''.
 local function finish(turn, status, extra)
-  local known = call('HMGET', meta, 'turn', 'gen', 'started', 'total', 'fence')
+  local known = call('HMGET', meta, 'turn', 'gen', 'started', 'total', 'fence', 'lost')
   local started = known[1] == turn
   local body, boundaries = '', ''
   if started then
@@ -10,7 +10,7 @@ local function finish(turn, status, extra)
   local outcome = string.format(
     '{"status":"%s","body":%s,"pieces":"%s","generation":%d,"started_at":%.0f,"ended_at":%.0f,"attempts":%d%s}',
     status, cjson.encode(body), boundaries, started and known[2] or 0, started and known[3] or 0, now(),
-    started and known[4] or 0, extra)
+    started and known[4] or 0, (started and known[6] and ',"lost":"' .. known[6] .. '"' or '') .. extra)
   call('HSET', turns, turn .. ':o', (started and known[5] or '') .. '\n' .. outcome)
   call('HINCRBY', meta, 'bytes', #body)
   bill(turn, #body, extra)

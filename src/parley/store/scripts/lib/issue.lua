@@ -14,5 +14,5 @@ local function retract()
     call('XACK', queue, GROUP, token)
     call('XDEL', queue, token)
   end
-  call('HDEL', meta, 'token', 'fence', 'worker', 'turn', 'gen', 'started', 'attempts', 'total', 'mark', 'spent')
+  call('HDEL', meta, 'lost', 'token', 'fence', 'worker', 'turn', 'gen', 'started', 'attempts', 'total', 'mark', 'spent')
 end

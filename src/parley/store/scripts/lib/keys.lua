@@ -19,7 +19,8 @@
 -- Fields of meta: id, owner, born, about (JSON), ttl (s), cap (ms, 0 none), keep (events); state idle queued
 -- running deleted; last (cursor), head (newest turn), ended (cursor of the last end), bytes (stored text);
 -- token (queue entry); and while a turn runs: turn, fence, worker, gen, started (ms), attempts, total, mark (the longest
--- its reply ever was), spent (fences that were superseded). Of what is saved message by message (save.lua): draft
+-- its reply ever was), spent (fences that were superseded), lost (for each takeover
+-- when, in ms, and the reply's length, as `ms:bytes `). Of what is saved message by message (save.lua): draft
 -- (lines of writer, held until ms, message JSON), saved (the last keys). share: what is kept
 -- of the link it may be read by (share.lua).
 local meta, log, reply, pieces, order = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
