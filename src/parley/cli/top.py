@@ -80,6 +80,8 @@ def table(seen: Overview, speed: float | None) -> list[str]:
         f"waiting {seen.waiting}{oldest}   running {len(seen.running)}   workers {len(seen.workers)}"
         f"   dead letters {seen.dead}{rate}"
     ]
+    if seen.away:
+        lines += [f"of {seen.away} shards nothing is known: the node of the cluster that has them is out of reach"]
     if seen.workers:
         lines += ["", f"{'worker':40}  {'turns':>5}  {'seen':>8}"]
         lines += [f"{each.name[-40:]:40}  {each.turns:5}  {each.idle:6.1f} s" for each in seen.workers[:ROWS]]

@@ -88,6 +88,7 @@ class Appender:
     """Appends what replies have gathered; one for all turns of a worker."""
 
     def __init__(self, client: Nodes, keys: Keys) -> None:
+        self.clustered = client.clustered
         self._nodes = client
         self._keys = keys
         self._sha = digest("append", clustered=client.clustered)
@@ -135,7 +136,7 @@ class Appender:
         """The pipeline to a server."""
         pipeline = self._pipelines.get(client)
         if pipeline is None:
-            script = source("append", clustered=self._nodes.clustered)
+            script = source("append", clustered=self.clustered)
             pipeline = self._pipelines[client] = Pipeline(client, self, script)
             if self._tasks is not None:
                 self._tasks.create_task(pipeline.run())
@@ -324,7 +325,7 @@ class Pipeline:
         """The store did not run the script."""
         if reason.startswith("NOSCRIPT"):
             self._unknown = True
-        elif code(reason) in REDIRECTIONS:
+        elif code(reason) in REDIRECTIONS and self._appender.clustered:
             if not writing.held:
                 self._appender.redirect(writing, reason, self._client)
             return

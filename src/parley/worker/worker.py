@@ -165,7 +165,10 @@ class Worker:
             if found:
                 return found
         count = max(1, min(room // self._shards, AT_ONCE))
-        claims, scan = await self._runs.wait(self._timing.scan / 2, count, source.queues)
+        # Many sources: as few commands as will do.
+        until_scan = max(0.01, source.next_scan - time.monotonic())
+        patience = until_scan if self._runs.client.clustered else self._timing.scan / 2
+        claims, scan = await self._runs.wait(patience, count, source.queues)
         if scan:
             source.next_scan = 0.0
         return claims
