@@ -20,7 +20,7 @@ setup: $(STAMPS)/dev $(STAMPS)/model
 run: $(STAMPS)/run $(STAMPS)/model
 	parley up $(ARGS)
 
-test: setup $(STAMPS)/browser $(STAMPS)/shells check check-page
+test: setup $(STAMPS)/browser $(STAMPS)/shells $(STAMPS)/clock check check-page
 	pytest $(ARGS)
 
 # The official clients, unmodified, against a running Parley.
@@ -106,6 +106,11 @@ $(STAMPS)/model: | $(STAMPS)/run
 # Chromium for the tests of the page: the machine's, else Debian's.
 $(STAMPS)/browser: | $(STAMPS)/dev
 	command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
+	@touch $@
+
+# What sets another process's clock, for one of the fault tests.
+$(STAMPS)/clock: | $(STAMPS)/dev
+	test -e "$$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null)" || { $(call apt,faketime); }
 	@touch $@
 
 # The shells that complete our commands, each to be asked.

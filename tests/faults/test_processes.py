@@ -135,14 +135,16 @@ def test_a_web_server_killed_under_its_sockets_and_workers_restarted_in_turn() -
 
 
 async def short_of_files(up: Deployment, client: AsyncClient, http: aiohttp.ClientSession) -> None:
-    """F38: a web server that may open no more files serves those it has, and everyone once it may again."""
+    """F38: a web server that may open no more files refuses, and serves everyone once it may again."""
     conversation = (await client.create()).id
+    assert (await client.say(conversation, "say 3 tag=before")).text == said("before", 3)  # a line that stands
     (pid,) = up.parts("serve")
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     held = {int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir()}
     lowest = next(number for number in range(len(held) + 1) if number not in held)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
-    assert (await client.say(conversation, "say 3 tag=files")).text == said("files", 3)
+    # Refused as long as no file can be synced, and said again by the client until it is accepted.
+    reply = client.say(conversation, "say 3 tag=files")
     async with contextlib.AsyncExitStack() as held_open:
         asked = await asyncio.gather(*(ask_and_stay(up, held_open) for _ in range(30)))
     refused = asked.count(False)
@@ -154,6 +156,7 @@ async def short_of_files(up: Deployment, client: AsyncClient, http: aiohttp.Clie
                     if answer.status == 200:
                         break
             await asyncio.sleep(0.05)
+    assert (await reply).text == said("files", 3)
     assert up.parts("serve") == [pid]
     assert refused > 0
     figure("F38", connections_refused=refused)

@@ -23,6 +23,8 @@ from parley.core.errors import Unavailable
 from parley.store import embedded
 from parley.store.durability import FileBarrier
 from parley.store.embedded import Binary, EmbeddedRedis, find_binary, live_url, ping
+from tests.faults.catalogue import LONG
+from tests.faults.figures import figure
 from tests.redis_servers import binaries
 
 every_server = pytest.mark.parametrize("name", list(binaries()))
@@ -152,8 +154,10 @@ def test_a_script_torn_anywhere_is_never_half_applied(server: EmbeddedRedis, nam
     client.eval(SCRIPT, 1, "x", "new")
     server._end()
     whole = aof.read_bytes()
-    for step in range(1, 20):
-        aof.write_bytes(whole[: before + (len(whole) - before) * step // 20])
+    torn = len(whole) - before
+    cuts = range(1, torn) if LONG else [torn * step // 20 for step in range(1, 20)]  # every byte, or each 20th part
+    for step in cuts:
+        aof.write_bytes(whole[: before + step])
         server.start()
         client.connection_pool.disconnect()
         assert {client.get(f"x{k}") for k in range(1, 9)} == {"old"}
@@ -164,7 +168,8 @@ def test_a_script_torn_anywhere_is_never_half_applied(server: EmbeddedRedis, nam
         assert {client.get(f"x{k}") for k in range(1, 9)} == {"old"}
         assert {client.get(f"y{k}") for k in range(1, 9)} == {str(step)}
         server._end()
-    assert len(list(aof.parent.glob("*.torn-*"))) == 19  # what was cut off is kept
+    assert len(list(aof.parent.glob("*.torn-*"))) == len(cuts)  # what was cut off is kept
+    figure("F18", tear_points=len(cuts))
 
 
 def test_without_mending_a_torn_script_is_half_applied(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from parley.chaos.plan import Plan
 from parley.chaos.report import page
 from parley.chaos.storm import Storm
 from parley.chaos.tally import Verdict
+from tests.faults.figures import figure
 
 
 def left_behind(url: str, prefix: str = "parley:") -> list[str]:
@@ -62,6 +63,9 @@ def test_nothing_is_lost_whatever_is_killed(recovery: Literal["continue", "regen
     print(f"\nseed {plan.seed}, {recovery}", flush=True)
     found, left, said = asyncio.run(storm(plan))
     print(page(found) if found.holds else f"{page(found)}\n{said[-5000:]}")
+    row, redis_hurt = "F02" if recovery == "continue" else "F03", found.hurt.get("redis", {})
+    figure(row, takeovers=found.takeovers, accepted=found.accepted, answered=found.answered, flaws=len(found.flaws))
+    figure("F16", killed=redis_hurt.get("kill", 0), stopped=redis_hurt.get("stop", 0), rollbacks=found.rollbacks)
     assert found.flaws == []
     assert (found.lost, found.repeated, found.out_of_order, found.wrong, found.left) == (0, 0, 0, 0, 0)
     assert found.answered == found.accepted

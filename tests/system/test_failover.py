@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from parley import AsyncClient
+from tests.faults.figures import figure
 from tests.redis_sentinels import Shape, failing_over, until
 from tests.redis_servers import Server
 from tests.system.deployment import Deployment, configuration, deployment, upstream, workplace
@@ -65,7 +66,8 @@ class Story:
             assert refusals
             await self.judge(client, name, other)
             asked = (await self.asked())["long"]
-            print(f"\n{number.name}: {refusals} posts refused with 503, the long reply generated in {asked} parts")
+            row = "F19" if number is signal.SIGKILL else "F20"
+            figure(row, posts_refused=refusals, model_asked=asked)
             return old
 
     async def judge(self, client: AsyncClient, name: str, other: str) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from tests.faults.figures import figure
 from tests.system.deployment import configuration, deployment, until, workplace
 from tests.system.test_chaos import left_behind
 from tests.system.test_up import call
@@ -69,7 +70,7 @@ def test_poison_is_given_up_and_innocents_are_not_harmed() -> None:
                 else:
                     assert turn["status"] == "completed", (text, turn)
                     assert turn["text"] == "".join(f"{text}:{number} " for number in range(60))
-            print(f"\n12 innocent turns answered beside 3 poisonous ones; {sum(tries.values())} tries")
+            figure("F11", poisonous=3, innocent_answered=12, tries=sum(tries.values()))
 
             def left() -> list[str]:
                 return [line for line in left_behind(up.redis_url) if "dead" not in line]

@@ -18,6 +18,7 @@ import pytest
 
 from parley.chaos.viewer import Viewer, watch_by_socket
 from parley.core.limits import Timing
+from tests.faults.figures import figure
 from tests.system.deployment import PARLEY, configuration, deployment, environment, running, until, upstream, workplace
 
 SETTINGS = """
@@ -81,6 +82,7 @@ def figures(name: str, seconds: list[float], bound: float) -> None:
     print(
         f"\n{name}: n={len(seconds)} p50 {statistics.median(seconds):.3f} s max {max(seconds):.3f} s (goal {bound} s)"
     )
+    figure("F02", what=name, n=len(seconds), p50_s=statistics.median(seconds), max_s=max(seconds))
 
 
 @pytest.mark.chaos
