@@ -62,6 +62,9 @@ CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arg
 INVENTORY: dict[str, Entry] = {
     "/healthz": entry("OPEN"),
     "/readyz": entry("OPEN"),
+    # What is served, described: the same for everybody.
+    "/openapi.json": entry("OPEN"),
+    "/asyncapi.json": entry("OPEN"),
     "/api/conversations": entry("PRINCIPAL"),
     "/api/conversations/{conversation}": entry(
         "PRINCIPAL", get(), Ask("PATCH", '{"title":"mine"}'), DELETE
@@ -125,7 +128,7 @@ INVENTORY: dict[str, Entry] = {
             "embeddings", "blobs/{digest}",
         )
     },
-    "/streams/{conversation}": entry("PRINCIPAL", get(), get("?offset=-1"), get("?offset=-1&live=sse")),
+    "/streams/{response}": entry("PRINCIPAL", get(), get("?offset=-1"), get("?offset=-1&live=sse")),
     "/mcp": entry(
         "PRINCIPAL",
         post(CALL % ("get_history", '{"conversation":"{conversation}"}')),

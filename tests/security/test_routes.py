@@ -70,7 +70,8 @@ def test_whoever_shows_nothing_is_refused_where_somebody_must_be() -> None:
             for route in routes(home):
                 if not isinstance(route, Route):
                     continue
-                path = next(each for each in INVENTORY if spelled(each) == spelled(route.path))
+                path = next((each for each in INVENTORY if spelled(each) == spelled(route.path)), "")
+                assert path, f"{route.path} is a new route. {WRITTEN}"
                 access, url = INVENTORY[path].access, filled(path, nobody())
                 for method in sorted(route.methods or ()):
                     status, _, body = await ask(home, method, url, "{}", {})
