@@ -154,3 +154,22 @@ def test_a_library_that_cannot_be_fetched_leaves_the_text() -> None:
                 await expect(reply.locator(".formula").first).to_have_text("x^2")
 
     asyncio.run(main())
+
+
+def test_the_page_itself_never_scrolls() -> None:
+    """What is hidden in a message for screen readers once made the page as long as the conversation."""
+
+    async def main() -> None:
+        with parley() as up:
+            async with visit(up, viewport={"width": 700, "height": 400}) as (context, _):
+                page = await opened(context, up.url)
+                for number in range(3):
+                    await say(page, "Look:\n\n" + "so $x^2$\n\n" * 30)
+                    await ended(page, number)
+                await expect(page.locator(".katex").last).to_be_attached()
+                high = "(element) => [document.scrollingElement.scrollHeight, innerHeight, element.scrollHeight]"
+                page_height, window, thread = await page.locator("#messages").evaluate(high)
+                assert page_height == window
+                assert thread > 2 * window
+
+    asyncio.run(main())
