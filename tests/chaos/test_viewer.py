@@ -80,3 +80,14 @@ def test_a_store_that_is_away_is_no_flaw() -> None:
     with pytest.raises(Refused):
         viewer.take({"type": "error", "error": {"code": "store_unreachable"}})
     assert (viewer.flaws, viewer.refusals) == ([], 1)
+
+
+@pytest.mark.parametrize(("first", "taken_back"), [(0, 1), (1, 0)])
+def test_a_snapshot_of_the_newest_turns_takes_back_no_older_ones(first: int, taken_back: int) -> None:
+    told = frames()
+    viewer = shown(told)
+    newer = {"turn": "t2", "parent": "t1", "request": told[0]["request"], "status": "in_progress", "gen": 1}
+    viewer.take({"type": "snapshot", "cursor": "9-9", "first": first, "turns": [newer | {"text": "", "length": 0}]})
+    assert viewer.rollbacks == taken_back
+    assert list(viewer.view.turns) == ["t1", "t2"][1 - first :]
+    assert viewer.flaws == []

@@ -138,6 +138,9 @@ class Viewer:
             if len(text) != shown["length"]:
                 raise Violation(f"a snapshot of {shown['length']} bytes shows {len(text)}")
             turns[shown["turn"]] = TurnView(shown["parent"], request, shown["status"], shown["gen"], text)
+        # A snapshot shows the newest turns; those before the first of them stand as they are.
+        older = {name: self.view.turns[name] for name in list(self.view.turns)[: frame.get("first", 0)]}
+        turns = {name: old for name, old in older.items() if name not in turns} | turns
         self.rollbacks += sum(takes_back(old, turns.get(name)) for name, old in self.view.turns.items())
         self.view.turns = turns
         self.view.cursor = frame["cursor"]
