@@ -15,7 +15,7 @@ Value = int | float | str
 def figure(fault: str, **values: Value) -> None:
     """Print what was measured of a row of the catalogue, and append it to the file if one is named."""
     told = {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     print(f"\n{fault} {' '.join(f'{name}={value}' for name, value in told.items())}")
     if path := os.environ.get("PARLEY_FIGURES"):
         with Path(path).open("a") as file:

@@ -90,8 +90,8 @@ async def cut_off(house: House, proxy: Proxy, worker: Bench) -> None:
         await house.say(conversation, "hello")
         grant = await worker.take(worker.runs())
         await worker.append(worker.runs(), grant, 0, "one ")
-        frames = [await line.frame() for _ in range(3)]
-        assert [frame["type"] for frame in frames] == ["queued", "started", "delta"]
+        while (await line.frame())["type"] != "delta":
+            pass
         proxy.silent()
         await worker.append(worker.runs(), grant, 4, "two ")
         began = time.monotonic()

@@ -179,12 +179,14 @@ def test_an_event_loop_that_is_blocked_for_longer_than_its_lease() -> None:
 
 def test_told_to_go_with_fifty_replies_under_way() -> None:
     async def main() -> None:
-        async with stage(lease=10.0) as s:
-            one = await s.worker()
+        async with stage(lease=30.0) as s:
+            one, two = await s.worker(), await s.worker()
+            two.signal(signal.SIGSTOP)  # so that all are the first one's
+            await asyncio.sleep(1)  # longer than Redis waits for it
             spoken = [await s.say(f"say 60 tag=t{number} delay=0.1") for number in range(50)]
             for conversation, turn in spoken:
                 await s.text(conversation, turn, 1)
-            two = await s.worker()
+            two.signal(signal.SIGCONT)
             began = time.monotonic()
             one.signal(signal.SIGTERM)
             assert await asyncio.to_thread(one.process.process.wait, PATIENCE) == 0
