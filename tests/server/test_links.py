@@ -172,7 +172,7 @@ def test_the_owner_is_told_that_it_is_shared() -> None:
 
 
 def test_calls_of_functions_keep_their_length_alone() -> None:
-    body = {"type": "delta", "turn": "t", "gen": 1, "offset": 0, "text": '{"é":1}', "channel": "tool"}
+    body: dict[str, Any] = {"type": "delta", "turn": "t", "gen": 1, "offset": 0, "text": '{"é":1}', "channel": "tool"}
     told: dict[str, Any] = json.loads(shared.shown("delta", json.dumps(body, separators=(",", ":")).encode()))
     assert told == body | {"text": " " * len(body["text"].encode())}
     plain = b'{"type":"delta","text":"\\"channel\\":\\"tool\\""}'

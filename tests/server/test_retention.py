@@ -12,7 +12,8 @@ async def listed(home: House) -> list[str]:
 
 
 def days(conversation: dict[str, Any]) -> float:
-    return (conversation["expires_at"] / 1000 - time.time()) / 86_400
+    expires: int = conversation["expires_at"]
+    return (expires / 1000 - time.time()) / 86_400
 
 
 def test_a_temporary_conversation_is_on_no_list_until_it_is_kept() -> None:
