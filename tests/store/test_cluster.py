@@ -239,7 +239,7 @@ def test_what_lies_on_several_nodes_is_found(cluster: Cluster) -> None:
 def test_the_first_seeds_data_are_found_on_all_nodes(cluster: Cluster) -> None:
     async def main() -> None:
         async with on(cluster.url) as bench:
-            keys = {f"msciab:assistant:{number:08x}-0000-0000-0000-000000000000" for number in range(9)}
+            keys = {f"msciab:assistant:{37 * number:08x}-0000-0000-0000-000000000000" for number in range(9)}
             for key in keys:
                 await bench.client.execute(key.encode(), "RPUSH", key, "user: hello")
             assert len({cluster.serving(key).port for key in keys}) == 3

@@ -18,11 +18,13 @@ from parley.core.reply import Reply
 from parley.store.address import normalise
 from parley.store.appender import Appender
 from parley.store.bell import Bell
-from parley.store.connect import ServerInfo, check, connect
+from parley.store.connect import ServerInfo, connect
 from parley.store.link import Link
+from parley.store.nodes import check, nodes
+from tests.redis_cluster import bus_port, clustered
 from tests.redis_sentinels import SERVICE, watching
 from tests.redis_servers import Server, binaries, free_port, running
-from tests.store.harness import PREFIX, Bench
+from tests.store.harness import PREFIX, Bench, on
 
 SECRET = "s3cr3t-passw0rd"
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -102,7 +104,7 @@ def loop(request: pytest.FixtureRequest) -> Runner:
 
 def checked(url: str) -> ServerInfo:
     async def main() -> ServerInfo:
-        client = connect(url)
+        client = nodes(url)
         try:
             return await check(client, PREFIX)
         finally:
@@ -288,6 +290,24 @@ def test_sentinels_over_tls(authority: Authority, other: Authority) -> None:
             where = f"rediss+sentinel://127.0.0.1:{port}/{SERVICE}/0"
             assert checked(f"{where}?ssl_ca_certs={authority.path}").appends
             assert "certificate" in refused(f"{where}?ssl_ca_certs={other.path}")
+
+
+def test_a_cluster_over_tls(authority: Authority, other: Authority) -> None:
+    port = bus_port()
+    more = ("--port", "0", "--tls-port", str(port), "--tls-cluster", "yes")
+    pair = authority.issue("127.0.0.1")
+    with clustered(*options(pair, authority.path), *more, primaries=1, replicas=0, binary=BINARY):
+        where = f"rediss+cluster://127.0.0.1:{port}"
+        assert checked(f"{where}?ssl_ca_certs={authority.path}").cluster
+        assert "certificate" in refused(f"{where}?ssl_ca_certs={other.path}")
+        assert "names no file" in refused(f"{where}?ssl_ca_certs=/nowhere/ca.pem")
+
+        async def main() -> None:
+            async with on(f"{where}?ssl_ca_certs={authority.path}") as bench:
+                await bench.say(await bench.conversation(), "hello")
+                assert (await bench.take(bench.runs())).turn.request.input[0].content == "hello"
+
+        asyncio.run(main())
 
 
 def _pairs(flat: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -202,7 +202,9 @@ class Cluster:
             errors += [answer for answer in answers if isinstance(answer, BaseException)]
         kinds = (exceptions.ResponseError, exceptions.AuthenticationError)
         refusals = [error for error in errors if isinstance(error, kinds)]
-        raise next(iter(refusals), exceptions.ConnectionError(f"no node answers: {errors[-1]}"))
+        if refusals:
+            raise refusals[0]
+        raise exceptions.ConnectionError(f"no node answers: {errors[-1]}") from errors[-1]
 
     async def _ask(self, address: Address) -> Map:
         call = self._client(address).multiplexer.call

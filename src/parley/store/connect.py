@@ -228,7 +228,7 @@ async def examine(client: Redis, where: str) -> ServerInfo:
     Raises:
         Unavailable: it will not do. Or what redis-py raises.
     """
-    _look_for_files(where, client)
+    look_for_files(where, client)
     about: dict[str, Any] = await client.info()
     return _examine(where, about)
 
@@ -258,7 +258,12 @@ async def _try_to_write(client: Redis, prefix: str) -> None:
     await client.delete(key)
 
 
-def _look_for_files(where: str, client: Redis) -> None:
+def look_for_files(where: str, client: Redis) -> None:
+    """See that the files its certificates are in can be read.
+
+    Raises:
+        Unavailable: one cannot.
+    """
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         path = client.connection_pool.connection_kwargs.get(name)
         if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from parley.core.errors import Unavailable
 from parley.store.address import clustered, normalise, validate_prefix
 from parley.store.cluster import Cluster, Unserved
-from parley.store.connect import Client, ServerInfo, connect, examine, told, unfit, where_is
+from parley.store.connect import Client, ServerInfo, connect, examine, look_for_files, told, unfit, where_is
 from parley.store.connect import check as check_one
 
 Nodes = Client | Cluster
@@ -47,6 +47,7 @@ async def check(client: Nodes, prefix: str) -> ServerInfo:
 
 async def _check_cluster(cluster: Cluster, prefix: str) -> ServerInfo:
     where = f"the cluster at {cluster.where}"
+    look_for_files(where, cluster.any)
     with told(where, cluster.any, prefix):
         try:
             found = await cluster.every()
