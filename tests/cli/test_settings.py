@@ -76,6 +76,17 @@ def test_every_setting_can_be_set_by_a_variable(tmp_path: Path) -> None:
         assert found.source(name) == f"PARLEY_{name.replace('.', '_').upper()}"
 
 
+def test_some_limits_may_be_none(tmp_path: Path) -> None:
+    for name in ("posts", "posts_per_address", "sessions", "logins", "session_tokens"):
+        found = settings(tmp_path, **{f"PARLEY_LIMITS_{name.upper()}": "0"})
+        assert getattr(found.limits, name) == 0
+    for name in ("posts", "queue"):
+        with pytest.raises(SettingsError, match="above zero"):
+            settings(tmp_path, **{f"PARLEY_LIMITS_{name.upper()}": "-1"})
+    with pytest.raises(SettingsError, match="proxies"):
+        settings(tmp_path, PARLEY_PROXIES="10.0.0.0/8, nonsense")
+
+
 def test_a_whole_file(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(
         f"""
