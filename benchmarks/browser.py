@@ -140,8 +140,9 @@ async def cold(browser: Browser, url: str) -> Figures:
         load = Load(session, url)
         await session.send("Network.enable")
         spent = await ready(page, url)
+        before = {"requests_before": load.requests, "script_kb_before": load.script_bytes / 1000}
         await page.wait_for_timeout(1500)
-        return {
+        return before | {
             "ready_ms": spent,
             "requests": load.requests,
             "kb": load.bytes / 1000,
@@ -287,7 +288,10 @@ async def page_of(url: str, rounds: int) -> Figures:
     async with chromium() as browser:
         visits = middle([await cold(browser, url) for _ in range(rounds)])
         say("the standard reply")
-        return visits | await standard(browser, url)
+        try:
+            return visits | await standard(browser, url)
+        except TimeoutError:
+            return visits | {"gave_up_s": PATIENCE / 1000}
 
 
 async def measure(directory: Path, rounds: int) -> Figures:
@@ -309,8 +313,9 @@ async def measure(directory: Path, rounds: int) -> Figures:
         found["pages"]["Parley"] = ours
         if CHAINLIT.exists():
             say("Chainlit: cold visits")
+            name = f"Chainlit {peer_version()}"
             with chainlit(directory, upstream) as url:
-                found["pages"][f"Chainlit {peer_version()}"] = await page_of(url, rounds)
+                found["pages"][name] = await page_of(url, rounds)
     return found
 
 

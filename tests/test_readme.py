@@ -61,7 +61,7 @@ def await_page(process: Process) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.split()) <= 600
+    assert len(README.split()) <= 500
 
 
 def test_its_blocks_are_the_ones_run_here() -> None:
@@ -102,3 +102,11 @@ def test_its_programs_run(place: Place, program: str, said: str) -> None:
     ran = subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert said in ran.stdout
+
+
+def test_its_links_and_pictures_are_there() -> None:
+    named = re.findall(r"\]\((?!http)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", README)
+    assert len(named) >= 6
+    for link in (first or second for first, second in named):
+        assert (ROOT / link).exists(), link
+        assert (ROOT / link).stat().st_size <= 1_000_000

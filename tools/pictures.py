@@ -1,6 +1,6 @@
 """Makes the pictures of README.md and of the documentation: docs/pictures.
 
-python -m tools.pictures [--only NAME]
+python -m tools.pictures [--only stills|terminal|film] [--scheme light|dark]
 
 From the real page in Chromium and the real terminal, in front of a model that says tools/pictures.md: the page by day
 and by night, on a phone, the terminal, and a reply that goes on while its server and its worker are killed.
@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,11 +89,11 @@ async def still(browser: Browser, url: str, size: tuple[int, int], scheme: Schem
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-async def stills(url: str) -> None:
+async def stills(url: str, schemes: Sequence[Scheme]) -> None:
     """The page by day and by night, large and on a phone."""
     conversation = await talked(url)
     async with chromium() as browser:
-        for scheme in SCHEMES:
+        for scheme in schemes:
             for name, size in (("page", WINDOW), ("phone", PHONE)):
                 picture = await still(browser, f"{url}/c/{conversation}", size, scheme)
                 path = PICTURES / f"{name}-{scheme}.png"
@@ -216,7 +216,7 @@ class Lines:
                 self.shown[at:] = [""]
 
 
-async def terminal(up: Deployment) -> None:
+async def terminal(up: Deployment, schemes: Sequence[Scheme]) -> None:
     """`parley chat` on a real terminal, as the drawing of it that rich makes."""
     columns = 84
     parley = str(Path(sys.executable).parent / "parley")
@@ -224,7 +224,7 @@ async def terminal(up: Deployment) -> None:
     async with PseudoTerminal([parley, "chat", QUESTION], env, rows=60, columns=columns, deadline=60) as screen:
         assert await screen.exit() == 0
     shown = "\n".join([f'\x1b[32m$\x1b[0m parley chat "{QUESTION}"', *Lines(screen.output).shown])
-    for scheme in SCHEMES:
+    for scheme in schemes:
         console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True, color_system="truecolor")
         console.print(Text.from_ansi(shown.rstrip()))
         drawn = console.export_svg(title="parley chat", theme=THEMES[scheme], unique_id="terminal")
@@ -241,20 +241,22 @@ def told(path: Path) -> None:
     assert size <= LARGEST, f"{path} is too large"
 
 
-async def main(only: str) -> None:
+async def main(only: str, schemes: Sequence[Scheme]) -> None:
     """Make them."""
     PICTURES.mkdir(exist_ok=True)
     with parley() as up:
         if only in ("", "stills"):
-            await stills(up.url)
+            await stills(up.url, schemes)
         if only in ("", "terminal"):
-            await terminal(up)
-    for scheme in SCHEMES if only in ("", "film") else ():
+            await terminal(up, schemes)
+    for scheme in schemes if only in ("", "film") else ():
         with parley() as up:
             await survives(up, scheme)
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    arguments.add_argument("--only", default="", choices=("stills", "film", "terminal"), help="one kind (all)")
-    asyncio.run(main(arguments.parse_args().only))
+    arguments.add_argument("--only", default="", choices=("stills", "terminal", "film"), help="one kind (all)")
+    arguments.add_argument("--scheme", choices=SCHEMES, help="one of the two (both)")
+    chosen = arguments.parse_args()
+    asyncio.run(main(chosen.only, (chosen.scheme,) if chosen.scheme else SCHEMES))

@@ -20,3 +20,9 @@ def test_its_plots_are_pictures() -> None:
     assert plots
     for plot in plots:
         assert ElementTree.parse(plot).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_what_is_told_of_the_page_is_what_the_results_say() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "browser_page.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
