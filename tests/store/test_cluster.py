@@ -15,6 +15,7 @@ from parley.core.about import About
 from parley.core.errors import Unavailable
 from parley.core.event import Entry
 from parley.core.pieces import Piece
+from parley.core.quota import Budget, Quota, Rate
 from parley.core.reply import Reply
 from parley.store.address import clustered as parsed
 from parley.store.address import normalise, redacted
@@ -23,6 +24,7 @@ from parley.store.bell import Bell
 from parley.store.nodes import check, nodes
 from parley.store.overview import look
 from parley.store.permissions import acl_rules
+from parley.store.rates import OverQuota, TooFast
 from parley.store.seed_data import SeedData
 from parley.store.sessions import Sessions
 from tests.redis_cluster import Cluster, Node, clustered
@@ -232,6 +234,26 @@ def test_what_lies_on_several_nodes_is_found(cluster: Cluster) -> None:
                 assert session.name == f"name{number}"
                 assert await sessions.is_logged_in(f"name{number}", "secret")
             assert await it.runs.evict("worker-a") == 0
+
+    run(main())
+
+
+def test_rates_and_budgets_count_over_all_nodes(cluster: Cluster) -> None:
+    async def main() -> None:
+        async with on(cluster.url, shards=SHARDS) as bench:
+            quota = Quota((Rate("session:me", 3), Rate("address:here", 30)), (Budget("me", 1000),))
+            names = [await bench.conversation() for _ in range(4)]
+            for left, name in enumerate(names[:3]):
+                receipt = await bench.say(name, "hello", quota=quota)
+                assert receipt.standing is not None
+                assert receipt.standing.remaining == 2 - left
+            with pytest.raises(TooFast):
+                await bench.say(names[3], "hello", quota=quota)
+            grant = await bench.take(bench.runs())
+            extra = b'"usage":{"input_tokens":400,"output_tokens":600}'
+            await bench.runs().final(grant, 1, 0, "completed", b"," + extra, ["", "hi"])
+            with pytest.raises(OverQuota):
+                await bench.say(names[0], "hello", quota=Quota((), (Budget("me", 1000),)))
 
     run(main())
 
