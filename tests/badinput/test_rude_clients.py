@@ -49,14 +49,18 @@ def resident(parley: Place) -> int:
     return total
 
 
+# States of /proc/net/tcp: ESTABLISHED and CLOSE_WAIT, in which the server has the connection; and LISTEN.
+SERVED, LISTENING = ("01", "08"), "0A"
+
+
 def connections(parley: Place) -> tuple[int, int]:
-    """Connections of the server, and the bytes that the kernel holds for readers on them."""
+    """Connections that the server has, and the bytes that the kernel holds for readers, of those it had as well."""
     local = f"0100007F:{parley.port:04X}"
     count = unread = 0
     with open("/proc/net/tcp") as table:
         for fields in map(str.split, table):
-            if fields[1] == local and fields[3] != "0A":
-                count += 1
+            if fields[1] == local and fields[3] != LISTENING:
+                count += fields[3] in SERVED
                 unread += int(fields[4].partition(":")[0], 16)
     return count, unread
 

@@ -102,7 +102,7 @@ def upstream(directory: Path, *arguments: str) -> Iterator[str]:
     """A scripted upstream in a process of its own; gives its base URL."""
     command = [sys.executable, "-m", "parley.testing.upstream", *arguments]
     with running(command, directory / "upstream.log", environment()) as process:
-        until(lambda: "ready " in process.said(), what="the scripted upstream")
+        until(lambda: "ready " in process.said(), 60, "the scripted upstream")
         yield process.said().split("ready ")[1].split()[0]
 
 

@@ -94,10 +94,6 @@ def listen(config: Config) -> socket.socket:
         raise Unavailable("host_unknown", f"cannot listen at {config.host}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it: without it a small frame waits some 40 ms for the one before to be acknowledged.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # So is this: what the kernel keeps for a client that does not read is otherwise some 2.5 MB a connection.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
@@ -105,6 +101,14 @@ def listen(config: Config) -> socket.socket:
         where = f"{config.host}:{config.port}"
         raise Unavailable("address_in_use", f"cannot listen at {where}: {error.strerror}") from None
     return listener
+
+
+def tune(listener: socket.socket) -> None:
+    """Set what connections inherit from the socket they are accepted on."""
+    # Without it a small frame waits some 40 ms for the one before to be acknowledged.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Without it the kernel keeps some 2.5 MB for each client that does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
 
 
 def require_key(config: Config) -> None:
@@ -144,5 +148,6 @@ def serve(config: Config, store: Store, *, fd: int | None = None) -> None:
     require_key(config)
     raise_file_limit()
     listener = listen(config) if fd is None else socket.socket(fileno=fd)
+    tune(listener)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(make(config, store).serve([listener]))

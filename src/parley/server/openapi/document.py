@@ -89,15 +89,16 @@ def _parameter(query: Query, schemas: dict[Any, Object]) -> Object:
 def _answer(answer: Answer, schemas: dict[Any, Object]) -> Object:
     told: Object = {"description": answer.does}
     if answer.kind is not None or answer.media[0] != "application/json":
-        told["content"] = {
-            media: {"schema": {"type": "string"}}
-            if answer.kind is None or media == EVENTS
-            else {"schema": schemas[answer.kind]}
-            for media in answer.media
-        }
+        told["content"] = {media: _content(answer, media, schemas) for media in answer.media}
     elif answer.does.startswith(("OpenAPI", "AsyncAPI")):
         told["content"] = {"application/json": {"schema": {"type": "object"}}}
     return told
+
+
+def _content(answer: Answer, media: str, schemas: dict[Any, Object]) -> Object:
+    if media == EVENTS:
+        return {}  # a schema would be one of the whole text
+    return {"schema": {"type": "string"} if answer.kind is None else schemas[answer.kind]}
 
 
 def _error(group: Group, schemas: dict[Any, Object]) -> Object:
