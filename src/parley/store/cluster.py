@@ -39,7 +39,7 @@ ASKED = 3
 # How often a command is sent on; nodes that do not agree will have agreed by then, or it is sent anew later.
 REDIRECTIONS = 5
 # Where a command has its key, if not right behind its name.
-KEY_AT = {"EVALSHA": 3, "EVAL": 3, "XGROUP": 2}
+KEY_AT = {"EVALSHA": 3, "EVAL": 3, "XGROUP": 2, "XINFO": 2}
 
 LOST = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 

@@ -289,7 +289,7 @@ class Runs:
     async def _forget(self, queue: bytes, silent: float) -> None:
         """A worker that dies holding turns is not forgotten when it is evicted: it holds them until others do."""
         try:
-            consumers = await self.client.execute(queue, "XINFO", "CONSUMERS", queue, GROUP)
+            consumers = await self.client.multiplexer.call(("XINFO", "CONSUMERS", queue, GROUP))
         except ResponseError as error:
             if is_passing(error):
                 raise
