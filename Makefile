@@ -13,7 +13,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check check-page docs pictures bench bench-full bench-page lock clean test-compat compat-python compat-node
+.PHONY: setup run test check check-page docs pictures bench bench-full guarantees bench-page lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -66,6 +66,13 @@ bench-page: $(STAMPS)/dev $(STAMPS)/browser
 # The pictures of README.md and of the documentation, from the real page and the real terminal.
 pictures: $(STAMPS)/dev $(STAMPS)/browser
 	python -m tools.pictures $(ARGS)
+
+# What the fault tests measure, and docs/guarantees.md from that and from what experiments/ recorded.
+guarantees: $(STAMPS)/dev
+	rm -f .figures.jsonl
+	PARLEY_FIGURES=$(CURDIR)/.figures.jsonl pytest tests/faults tests/system/test_takeover.py $(ARGS)
+	python tools/guarantees_page.py $(wildcard experiments/*.jsonl) $$(ls .figures.jsonl 2>/dev/null)
+	rm -f .figures.jsonl
 
 # What pyproject.toml asks for, resolved, with the hash of every file; from whatever index is configured.
 lock: | $(BIN)/python

@@ -1,0 +1,51 @@
+"""docs/guarantees.md is what its tool makes of the catalogue and of what was measured, and says nothing else."""
+
+import json
+
+from tools.guarantees_page import KEPT, PAGE, broken, chaos, keep, page, soak
+
+from tests.faults.catalogue import catalogue
+
+RUN = {
+    "date": "2026-01-02T03:04:05Z", "commit": "abc", "server": "Redis 6.2.14", "kind": "redis", "recovery": "continue",
+    "seed": 7, "accepted": 9, "answered": 9, "takeovers": 5, "frozen_max": 1.25, "said": "much", "flaws": [],
+    "hurt": {"work": {"kill": 2}, "redis": {"kill": 1, "stop": 4, "term": 1, "rollback": 2, "power": 1}},
+    "lost": 0, "repeated": 0, "out_of_order": 0, "wrong": 0, "left": 0,
+}  # fmt: skip
+
+
+def test_the_page_is_what_the_tool_makes() -> None:
+    assert PAGE.read_text() == page(json.loads(KEPT.read_text())), "run python tools/guarantees_page.py"
+
+
+def test_every_fault_is_there() -> None:
+    shown = PAGE.read_text()
+    assert all(f"| {row.id} | {row.fault} |" in shown for row in catalogue().fault)
+
+
+def test_runs_are_kept_once_and_summed() -> None:
+    kept: dict[str, object] = {}
+    keep(kept, [RUN, RUN, RUN | {"seed": 8, "lost": 1, "left": -1}])
+    text = "\n".join(chaos(kept["chaos"]))  # type: ignore[arg-type]
+    assert "| Redis 6.2.14 | 2 | 18 | 10 | 8 | 6 | 2 |" in text
+    assert broken(RUN | {"left": -1}) == 1
+    assert "much" not in json.dumps(kept)
+
+
+def test_a_void_run_counts_for_nothing_and_is_told() -> None:
+    text = "\n".join(chaos([RUN, RUN | {"seed": 8, "void": "the machine starved"}]))
+    assert "| **all** | 1 | 9 | 5 | 4 | 3 | 0 |" in text
+    assert "- seed 8, Redis 6.2.14: the machine starved" in text
+
+
+def test_the_latest_figure_of_a_test_stands() -> None:
+    kept: dict[str, object] = {}
+    figure = {"fault": "F02", "test": "t", "gap_ms": 90}
+    keep(kept, [figure, figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}])
+    assert kept["figures"] == [figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}]
+    assert "gap 77 ms; gap 80 ms" in page(kept)
+
+
+def test_without_anything_measured_nothing_is_claimed() -> None:
+    assert page({}).count("No run is recorded.") == 2
+    assert not list(soak({}))
