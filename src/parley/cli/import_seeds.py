@@ -16,8 +16,8 @@ from parley.cli.settings import Settings
 from parley.cli.sources import SettingsError
 from parley.core.errors import Forbidden
 from parley.store import address
-from parley.store.nodes import nodes
 from parley.store.migration import Migrated, Migration
+from parley.store.nodes import nodes
 from parley.store.seed_data import Old, Seed, SeedData
 
 # What is printed of a tutorial's token: whoever has all of it is let in.

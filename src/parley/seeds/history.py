@@ -18,9 +18,9 @@ from parley.core.pieces import channel_text
 from parley.core.turn import Turn
 from parley.seeds import line, settings
 from parley.seeds.background import background
-from parley.store.nodes import nodes
 from parley.store.histories import Histories, Recalled
 from parley.store.keys import Keys
+from parley.store.nodes import nodes
 
 OWNER = "local"
 CONNECTIONS = 8
