@@ -97,7 +97,7 @@ async def stills(url: str, schemes: Sequence[Scheme]) -> None:
             for name, size in (("page", WINDOW), ("phone", PHONE)):
                 picture = await still(browser, f"{url}/c/{conversation}", size, scheme)
                 path = PICTURES / f"{name}-{scheme}.png"
-                picture.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+                picture.save(path, optimize=True)
                 told(path)
 
 
