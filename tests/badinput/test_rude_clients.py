@@ -203,6 +203,14 @@ def test_stalled_readers_are_cut_off_alone() -> None:
 # Sockets on which nothing happens (B76).
 
 
+def answers(link: Link) -> bool:
+    """Whether a socket is still open."""
+    link.send(frames.encode(9, b"x"))
+    while (name := link.receive()[0]) not in ("pong", "close", "end"):
+        pass
+    return name == "pong"
+
+
 def test_idle_sockets_of_one_session_are_refused_past_the_cap(parley: Place) -> None:
     session = {"Authorization": f"Bearer {parley.tokens['session']}"}
     seen: Counter[bytes] = Counter()
@@ -213,11 +221,9 @@ def test_idle_sockets_of_one_session_are_refused_past_the_cap(parley: Place) -> 
             seen[link.head.split(b" ", 2)[1]] += 1
             links.append(link)
         assert set(seen) == {b"101", b"429"}
-        assert seen[b"101"] <= 64
-        for link in links:
-            if b" 101 " in link.head:
-                link.send(frames.encode(9, b"x"))
-                assert link.receive() == ("pong", b"x")
+        # Those that answer no ping are let go in time, and make room for others.
+        open_still = sum(answers(link) for link in links if b" 101 " in link.head)
+        assert 0 < open_still <= 64
         with frames.opened(parley.port, "/api/socket", BEARER) as other:
             assert b" 101 " in other.head
         figure("B76", accepted=seen[b"101"], refused=seen[b"429"])
@@ -233,7 +239,7 @@ async def flap(parley: Place, http: aiohttp.ClientSession, conversation: str, vi
     rng = random.Random(viewer.name)
     while not all(viewer.ended(turn) for turn in viewer.view.turns) or time.monotonic() < until:
         leave = time.monotonic() + rng.uniform(*STAY) if time.monotonic() < until else float("inf")
-        with contextlib.suppress(aiohttp.ClientConnectionError, TimeoutError):
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with http.ws_connect(f"http://{parley.host}/api/socket", headers=BEARER) as socket:
                 viewer.connected()
                 after = {"after": viewer.cursor} if viewer.cursor else {}
