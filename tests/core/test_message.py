@@ -58,6 +58,6 @@ def test_equal_content_is_equal() -> None:
 
 def test_what_is_private_is_not_public() -> None:
     about = About("t", "a", "m", {"k": "v"}, instructions="secret", parameters=Parameters(seed=1))
-    assert about.public() == {"title": "t", "assistant": "a", "model": "m", "metadata": {"k": "v"}}
+    assert about.public() == {"title": "t", "assistant": "a", "model": "m", "metadata": {"k": "v"}, "retention": ""}
     assert about.changed(title="u").instructions == "secret"
     assert about.changed(title="u").title == "u"
