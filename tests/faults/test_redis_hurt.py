@@ -139,7 +139,7 @@ def room(server: Server, most: int) -> None:
 
 @every_server
 def test_a_disk_that_takes_no_more(name: str, tmp_path: Path) -> None:
-    """Its file may not grow, which a server meets as it meets a full disk; `full_disk.py` fills a real one."""
+    """Its file may not grow, which a server meets as it meets a full disk."""
 
     async def main(server: Server) -> None:
         async with parley(server) as (house, crew):

@@ -67,7 +67,7 @@ def test_comparisons_of_secrets_take_the_same_time() -> None:
         assert "compare_digest" in (SOURCE / name).read_text(), name
 
 
-# Samples of each kind, in turns, so that what else the machine does meets all kinds alike; 2,000 were taken by hand.
+# Samples of each kind, in turns, so that what else the machine does meets all kinds alike: PARLEY_SAMPLES takes more.
 SAMPLES = int(os.environ.get("PARLEY_SAMPLES", "150"))
 
 
