@@ -116,7 +116,7 @@ def test_what_a_reply_cost_is_told_on_demand(up: Deployment) -> None:
             await teller.tap()
             await expect(teller).to_have_attribute("aria-expanded", "true")
             figures = page.locator(".figures")
-            for name, value in (("Model", r"^scripted$"), ("Tokens written", r"^20$"), ("Took", r"^\d+(\.\d)? s$")):
+            for name, value in (("Model", r"^scripted$"), ("Tokens written", r"^20$"), ("Took", r"^\d+(\.\d)? secs?$")):
                 await expect(figures.locator("div", has_text=name).first.locator("dd")).to_have_text(re.compile(value))
             assert await in_page(page, "() => document.documentElement.scrollWidth - innerWidth") == 0
             await page.reload()
@@ -143,8 +143,8 @@ def test_figures_of_every_kind() -> None:
                 "Model": "m",
                 "Tokens read": "1,200, 1,000 from its cache",
                 "Tokens written": "90, 40 of them thoughts",
-                "Waited": "2 s",
-                "Took": "2 s",
+                "Waited": "2 sec",
+                "Took": "2 sec",
                 "Speed": "45 tokens/s",
                 "Attempts": "2",
             }
