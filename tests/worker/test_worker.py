@@ -144,6 +144,7 @@ async def crew(timing: Timing | None = None) -> AsyncIterator[Crew]:
         finally:
             for name in list(made._tasks):
                 await made.stop(name)
+            await made.models.close()
             await bench.client.aclose()
 
 
