@@ -8,7 +8,7 @@ from parley.models.beat import LONGEST, Beat
 def test_few_readers_do_not_wait() -> None:
     async def story() -> None:
         beat = Beat()
-        beat.readers = 7
+        beat.readers = 6
         waiting = asyncio.create_task(beat.wait())
         await asyncio.sleep(0)
         assert waiting.done()

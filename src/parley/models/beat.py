@@ -9,7 +9,7 @@ import asyncio
 
 # Of each reply under way the beat becomes so much longer, up to the longest, in seconds; below the shortest there is
 # none, and every token is read as it comes.
-SHARE = 0.0005
+SHARE = 0.000625
 SHORTEST, LONGEST = 0.004, 0.050
 
 
