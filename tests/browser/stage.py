@@ -70,6 +70,11 @@ async def shown(page: Page, number: int = 0) -> str:
     return " ".join((await replies(page).nth(number).locator("> .prose").inner_text()).split())
 
 
+async def shows(page: Page, text: str, number: int = 0) -> None:
+    """Wait until a reply shows this, and nothing else."""
+    await expect(replies(page).nth(number).locator("> .prose")).to_have_text(text, use_inner_text=True)
+
+
 async def named(page: Page) -> str:
     """The conversation's id, once the address tells it."""
     await page.wait_for_url(re.compile(r"/c/conv_[0-9a-f]{34}$"))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import ended, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import ended, named, opened, parley, replies, say, shown, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
@@ -89,7 +89,7 @@ def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed()
             await page.close()  # which held them
             for other in others:
                 await ended(other)
-                assert await shown(other) == tokens("round", 300)
+                await shows(other, tokens("round", 300))
             await say(others[0], "say 5000 tag=long delay=0.02")
             await expect(replies(others[3]).nth(1)).to_contain_text("long:0005")
             await others[3].bring_to_front()
@@ -112,7 +112,7 @@ def test_where_nothing_streams_the_page_asks() -> None:
             await say(page, "say 200 tag=asked delay=0.03")
             await expect(page.locator("#banner")).to_contain_text("Nothing streams through here.")
             await ended(page)
-            assert await shown(page) == tokens("asked", 200)
+            await shows(page, tokens("asked", 200))
 
     with parley() as up:
         asyncio.run(main(up))

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 from websockets.asyncio.client import connect
 
-from tests.browser.stage import ended, opened, parley, replies, say, shown, tokens, visit
+from tests.browser.stage import ended, opened, parley, replies, say, shows, tokens, visit
 from tests.system.test_seed_rows import token_of
 
 pytestmark = pytest.mark.browser
@@ -28,12 +28,12 @@ def test_b40_what_was_said_by_socket_is_there_after_a_refresh() -> None:
                 page = await opened(context, f"{up.url}/chat/{token}")
                 await ended(page)
                 assert "/c/conv_" in page.url  # the token does not stay in the address
-                assert await shown(page) == tokens("socket", 2)
+                await shows(page, tokens("socket", 2))
                 await say(page, "say 2 tag=page")
                 await ended(page, 1)
                 await page.reload()
                 await expect(replies(page)).to_have_count(2)
-                assert await shown(page, 1) == tokens("page", 2)
+                await shows(page, tokens("page", 2), 1)
                 assert watch.complaints == []
 
     asyncio.run(main())
@@ -53,6 +53,6 @@ def test_b40_a_token_that_is_over_leads_to_a_new_chat() -> None:
                 assert page.url == f"{up.url}/"
                 await say(page, "say 2 tag=anew")
                 await ended(page)
-                assert await shown(page) == tokens("anew", 2)
+                await shows(page, tokens("anew", 2))
 
     asyncio.run(main())

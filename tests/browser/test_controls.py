@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.chromium import in_page
-from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment, configuration, deployment, until, upstream, workplace
 
 pytestmark = pytest.mark.browser
@@ -93,7 +93,7 @@ def test_the_access_key_is_asked_for_until_it_is_right() -> None:
                 await expect(dialog).to_be_hidden()
                 await say(page, "say 2 tag=in")
                 await ended(page)
-                assert await shown(page) == tokens("in", 2)
+                await shows(page, tokens("in", 2))
                 await page.reload()
                 await ended(page)
                 await expect(dialog).to_be_hidden()

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.chromium import in_page
-from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
@@ -68,7 +68,7 @@ def test_an_edited_message_is_a_version_beside_the_first(up: Deployment) -> None
             for tab in (page, other):
                 await expect(replies(tab)).to_have_count(1)
                 await ended(tab)
-                assert await shown(tab) == tokens("changed", 3)
+                await shows(tab, tokens("changed", 3))
                 await expect(said(tab)).to_contain_text("2/2")
             first, second, third = stored(up, conversation)
             assert third["parent"] == first["parent"] == ""
@@ -78,7 +78,8 @@ def test_an_edited_message_is_a_version_beside_the_first(up: Deployment) -> None
             await say(page, "say 1 tag=on")
             await ended(page, 1)
             await page.get_by_role("button", name="Version before").click()
-            assert [await shown(page, at) for at in (0, 1)] == [tokens("one", 2), tokens("two", 2)]
+            await shows(page, tokens("one", 2))
+            await shows(page, tokens("two", 2), 1)
             assert stored(up, conversation)[3]["parent"] == third["turn"]
             assert (watch.complaints, watch.requests) == ([], [])
 
@@ -99,7 +100,7 @@ def test_escape_in_an_edit_stops_no_reply_and_sending_it_does(up: Deployment) ->
             await field(page).fill("say 2 tag=short")
             await field(page).press("Enter")
             await ended(page)
-            assert await shown(page) == tokens("short", 2)
+            await shows(page, tokens("short", 2))
             long, short = stored(up, await named(page))
             assert (long["status"], short["status"]) == ("cancelled", "completed")
             assert long["text"].startswith("long:0000"), "its text is kept"
@@ -123,7 +124,7 @@ def test_any_reply_can_be_asked_for_again(up: Deployment) -> None:
             await expect(replies(page)).to_have_count(1)
             await ended(page)
             await expect(said(page)).to_contain_text("2/2")
-            assert await shown(page) == tokens("again", 2)
+            await shows(page, tokens("again", 2))
             turns = stored(up, await named(page))
             assert [turn["parent"] for turn in turns] == ["", turns[0]["turn"], ""]
             assert turns[2]["request"] == turns[0]["request"]

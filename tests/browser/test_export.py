@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.chromium import in_page, modules
-from tests.browser.stage import call, ended, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import call, ended, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment, environment
 
 pytestmark = pytest.mark.browser
@@ -203,7 +203,7 @@ def test_an_exported_file_is_read_in_again(up: Deployment, tmp_path: Path) -> No
             await ended(page)
             after = await named(page)
             assert after != before
-            assert await shown(page) == tokens("taken", 3)
+            await shows(page, tokens("taken", 3))
             await expect(page.get_by_role("link", name="say 3 tag=taken")).to_have_count(2)
             (kept,), (read,) = stored(up, before), stored(up, after)
             assert {**kept, "response": ""} == {**read, "response": ""}

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.chromium import Watch, chromium
-from tests.browser.stage import PATIENCE, ended, message, named, opened, replies, say, shown
+from tests.browser.stage import PATIENCE, ended, message, named, opened, replies, say, shows
 from tests.library.test_app import shop
 from tests.redis_servers import running as redis_running
 from tests.system.deployment import workplace
@@ -23,7 +23,7 @@ def test_everything_a_person_does_stays_below_the_path() -> None:
             page = await opened(context, f"{url}/chat")  # without its slash
             await say(page, "good morning")
             await ended(page)
-            assert await shown(page) == "GOOD MORNING"
+            await shows(page, "GOOD MORNING")
             conversation = await named(page)
             assert page.url == f"{url}/chat/c/{conversation}"
             await page.reload()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import ended, message, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import ended, message, named, opened, parley, replies, say, shown, shows, stored, tokens, visit
 from tests.system.deployment import Deployment, until
 
 pytestmark = pytest.mark.browser
@@ -32,13 +32,13 @@ def test_talk_and_watch_it_stream(up: Deployment) -> None:
             assert "first:0119" not in await shown(page), "it is shown while it is written"
             conversation = await named(page)
             await ended(page)
-            assert await shown(page) == tokens("first", 120)
+            await shows(page, tokens("first", 120))
             await expect(page.get_by_role("status")).to_have_text("Reply finished")
             await expect(page.get_by_text("Thoughts")).to_be_visible()
             await expect(page.get_by_role("link", name="say 120 tag=first delay=0.01 reasoning=5")).to_be_visible()
             await say(page, "say 3 tag=second")
             await ended(page, 1)
-            assert await shown(page, 1) == tokens("second", 3)
+            await shows(page, tokens("second", 3), 1)
             turns = stored(up, conversation)
             assert [turn["text"].split() for turn in turns] == [
                 tokens("first", 120).split(),
@@ -72,7 +72,7 @@ def test_stop_keeps_the_text_and_the_next_message_goes_on(up: Deployment) -> Non
             await ended(page, 1)
             kept = await shown(page)
             assert kept == tokens("long", len(kept.split()))
-            assert await shown(page, 1) == tokens("waits", 2)
+            await shows(page, tokens("waits", 2), 1)
             await expect(replies(page)).to_have_count(2)
             turns = stored(up, await named(page))
             assert [turn["status"] for turn in turns] == ["cancelled", "completed", "cancelled"]
@@ -98,11 +98,11 @@ def test_reload_in_mid_reply_ends_with_the_exact_text_in_every_tab(up: Deploymen
             late = await opened(context, page.url)
             for tab in (page, other, late):
                 await ended(tab)
-                assert await shown(tab) == tokens("kept", 400)
+                await shows(tab, tokens("kept", 400))
             await say(other, "say 2 tag=again")
             for tab in (page, late):
                 await ended(tab, 1)
-                assert await shown(tab, 1) == tokens("again", 2)
+                await shows(tab, tokens("again", 2), 1)
             assert watch.complaints == []
 
     asyncio.run(main())
@@ -133,11 +133,11 @@ def test_the_same_reply_goes_on_when_the_server_and_the_worker_are_killed() -> N
                     else:
                         await expect(replies(page).first).to_contain_text("The worker was lost")
                 await ended(page)
-                assert await shown(page) == tokens("alive", 500)
+                await shows(page, tokens("alive", 500))
                 await expect(page.get_by_text("Continued after a crash")).to_be_visible()
                 for number, tag in ((1, "kept20"), (2, "kept240")):
                     await ended(page, number)
-                    assert await shown(page, number) == tokens(tag, 2)
+                    await shows(page, tokens(tag, 2), number)
                 assert len(stored(up, await named(page))) == 3
                 # A browser tells of each socket that broke; nothing else may be wrong.
                 others = [line for line in watch.complaints if "ERR_" not in line and "WebSocket" not in line]
@@ -178,7 +178,7 @@ def test_a_failed_reply_says_why_and_can_be_asked_again_beside_it(up: Deployment
             await alert.get_by_role("button", name="Try again").click()
             await expect(replies(page)).to_contain_text("sick:0003")
             await ended(page)
-            assert await shown(page) == tokens("sick", 4)
+            await shows(page, tokens("sick", 4))
             first, again = stored(up, await named(page))
             assert (first["status"], again["status"]) == ("failed", "completed")
             assert first["parent"] == again["parent"] == ""
@@ -241,7 +241,7 @@ def test_a_message_under_way_survives_a_reload_and_is_sent_once() -> None:
                 # The message is under way somewhere between here and its receipt.
                 await page.reload()
                 await ended(page)
-                assert await shown(page) == tokens("once", 3)
+                await shows(page, tokens("once", 3))
                 await expect(page.get_by_role("article", name="You")).to_have_count(1)
                 conversation = await named(page)
                 assert len(stored(up, conversation)) == 1
@@ -270,7 +270,7 @@ def test_without_a_worker_the_page_says_what_it_waits_for() -> None:
                     for pid in workers:
                         os.kill(pid, signal.SIGCONT)
                 await ended(page)
-                assert await shown(page) == tokens("late", 2)
+                await shows(page, tokens("late", 2))
                 until(lambda: bool(up.parts("work")), what="the worker")
 
     asyncio.run(main())

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.stage import ended, message, opened, parley, replies, say, shown, tokens, visit
+from tests.browser.stage import ended, message, opened, parley, replies, say, shown, shows, tokens, visit
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
@@ -56,10 +56,10 @@ def test_a_link_is_read_while_it_is_written_and_ends_when_it_is_taken_back() -> 
                 await ended(each)
             text = await shown(page)
             assert text == tokens("told", len(text.split()))
-            assert await shown(reader) == text
+            await shows(reader, text)
             await reader.reload()
             await ended(reader)
-            assert await shown(reader) == text
+            await shows(reader, text)
             await page.get_by_role("button", name="Shared by a link").click()
             await stop_sharing(page)
             await expect(reader.get_by_text("This link does not lead anywhere, or no longer.")).to_be_visible()

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import PATIENCE, ended, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.stage import (
+    PATIENCE,
+    ended,
+    named,
+    opened,
+    parley,
+    replies,
+    say,
+    shown,
+    shows,
+    stored,
+    tokens,
+    visit,
+)
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
@@ -52,7 +65,7 @@ def test_a_reload_at_every_tenth_token_neither_loses_nor_doubles_one(up: Deploym
                 assert tokens("reload", 120).startswith(await shown(page))
                 await page.reload()
             await ended(page)
-            assert await shown(page) == tokens("reload", 120)
+            await shows(page, tokens("reload", 120))
             (turn,) = stored(up, await named(page))
             assert " ".join(turn["text"].split()) == tokens("reload", 120)
             assert watch.complaints == []
@@ -73,7 +86,7 @@ def test_a_page_that_slept_goes_on_where_the_reply_is(up: Deployment) -> None:
                 await asyncio.sleep(0.1)
             await devtools.send("Page.setWebLifecycleState", {"state": "active"})
             await ended(page)
-            assert await shown(page) == tokens("slept", 300)
+            await shows(page, tokens("slept", 300))
             await say(page, "say 2 tag=awake")
             await ended(page, 1)
             assert watch.complaints == []

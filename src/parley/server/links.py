@@ -12,10 +12,8 @@ from parley.core.errors import Forbidden, NotFound
 from parley.server import bodies
 from parley.server.api import MOST, MOST_INDEX, answer
 from parley.server.auth import Principal
-from parley.server.gate import RAW_SEND
 from parley.server.outbox import Outbox
 from parley.server.parts import Parts
-from parley.server.protocols import WRITE
 from parley.server.service import unknown_conversation
 from parley.server.sharing import GONE, NO_LONGER, UNLISTED, Link
 from parley.server.socket import Socket, upgrade_required
@@ -59,8 +57,8 @@ class Links:
 class Reader(Socket):
     """A socket that reads one conversation through a link."""
 
-    def __init__(self, parts: Parts, outbox: Outbox, link: Link, receive: Receive, send: Send) -> None:
-        super().__init__(parts, outbox, link.reader, receive, send)
+    def __init__(self, parts: Parts, outbox: Outbox, link: Link, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(parts, outbox, link.reader, scope, receive, send)
         self._link = link
 
     async def _do(self, command: Command) -> None:
@@ -97,10 +95,7 @@ class ReaderEndpoint:
         try:
             await receive()
             await send({"type": "websocket.accept"})
-            write = scope.get("extensions", {}).get(WRITE)
-            if write is not None:
-                outbox.direct = lambda frame: write["call"](frame.message)
-            await Reader(self._parts, outbox, link, receive, scope.get(RAW_SEND, send)).run()
+            await Reader(self._parts, outbox, link, scope, receive, send).run()
         finally:
             hub.disconnect(outbox)
 

@@ -313,35 +313,28 @@ class Service:
         return said
 
     async def _after_say(self, who: Principal, conversation: str, request: Request) -> None:
-        """Put the conversation on top of its owner's list, and give it a title."""
+        """Put the conversation on top of its owner's list, unless it is temporary, and give it a title."""
         known = self._known.get(conversation)
         try:
-            about = await self._list_again(who, conversation, known)
-            if known is None or known.titled:
+            if known is not None and known.titled and known.listed is not None:
+                if known.listed:
+                    await self.conversations.note(who.owner, conversation)
                 return
-            known.titled = True
             about = (await self.conversations.snapshot(conversation, turns=0)).about
-            title = title_of(next((message.content for message in request.input if message.role == "user"), ""))
-            if not about.title and title:
-                await self.conversations.change(conversation, about.changed(title=title))
+            listed = about.retention != "temporary"
+            if listed:
+                await self.conversations.note(who.owner, conversation)
+            if known is not None:
+                known.listed = listed
+            if known is not None and not known.titled:
+                known.titled = True
+                title = title_of(next((message.content for message in request.input if message.role == "user"), ""))
+                if not about.title and title:
+                    await self.conversations.change(conversation, about.changed(title=title))
         except ParleyError as error:
             if known is not None:
                 known.titled = False
             log.info("what follows a message was left undone: %s", error.code)
-
-    async def _list_again(self, who: Principal, conversation: str, known: Known | None) -> About:
-        """Put a conversation on top of its owner's list, unless it is temporary."""
-        about = About()
-        if known is None or known.listed is None or not known.titled:
-            about = (await self.conversations.snapshot(conversation, turns=0)).about
-            listed = about.retention != "temporary"
-            if known is not None:
-                known.listed = listed
-        else:
-            listed = known.listed
-        if listed:
-            await self.conversations.note(who.owner, conversation)
-        return about
 
     async def cancel(self, who: Principal, conversation: str, turn: str) -> dict[str, Any]:
         """Stop a turn, or withdraw it."""

@@ -77,14 +77,18 @@ class Allowance:
 class Socket:
     """One connection."""
 
-    def __init__(self, parts: Parts, outbox: Outbox, who: Principal | None, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, parts: Parts, outbox: Outbox, who: Principal | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if (write := scope.get("extensions", {}).get(WRITE)) is not None:
+            outbox.direct = lambda frame: write["call"](frame.message)
         self._parts = parts
         self._hub = parts.hub
         self._service = parts.service
         self._outbox = outbox
         self._who = who
         self._receive = receive
-        self._send = send
+        self._send = scope.get(RAW_SEND, send)
         self._followers: dict[str, Follower] = {}
         self._bad: list[float] = []
         self._clock = asyncio.get_running_loop().time
@@ -253,10 +257,7 @@ class Endpoint:
             if failure is not None:
                 await send({"type": "websocket.close", "code": UNAUTHENTICATED, "reason": "not authenticated"})
                 return
-            write = scope.get("extensions", {}).get(WRITE)
-            if write is not None:
-                outbox.direct = lambda frame: write["call"](frame.message)
-            await Socket(self._parts, outbox, who, receive, scope.get(RAW_SEND, send)).run()
+            await Socket(self._parts, outbox, who, scope, receive, send).run()
         finally:
             hub.disconnect(outbox)
 

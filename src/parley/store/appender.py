@@ -11,7 +11,6 @@ changes over to another one when the node says so, or is gone.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from parley.store.connect import Client
 from parley.store.keys import Keys
 from parley.store.link import COMMAND_TIMEOUT, Link, Refusal, code, pack
 from parley.store.nodes import Nodes
+from parley.store.outposts import Outposts
 from parley.store.runs import Grant
 from parley.store.scripts import TRANSIENT, digest, is_out_of_memory, is_passing, source
 
@@ -92,13 +92,13 @@ class Appender:
         self._nodes = client
         self._keys = keys
         self._sha = digest("append", clustered=client.clustered)
-        self._pipelines: dict[Client, Pipeline] = {}
-        self._tasks: asyncio.TaskGroup | None = None
+        script = source("append", clustered=client.clustered)
+        self.pipelines = Outposts(client, lambda server: Pipeline(server, self, script))
 
     def write(self, grant: Grant, reply: Reply, lost: Callable[[], None]) -> Writing:
         """Begin to write a reply."""
         writing = Writing(grant, reply, self._keys.appended(grant.claim.conversation), self._sha, lost)
-        writing.pipeline = self.pipeline(self._nodes.known(writing.key))
+        writing.pipeline = self.pipelines.of(writing.key)
         return writing
 
     def notify(self, writing: Writing) -> None:
@@ -121,50 +121,17 @@ class Appender:
 
     async def run(self) -> None:
         """Hold the links, for ever."""
-        with contextlib.suppress(*TRANSIENT):
-            for client in await self._nodes.every():
-                self.pipeline(client)
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                for pipeline in self._pipelines.values():
-                    self._tasks.create_task(pipeline.run())
-                await asyncio.get_running_loop().create_future()
-        finally:
-            self._tasks = None
-
-    def pipeline(self, client: Client) -> "Pipeline":
-        """The pipeline to a server."""
-        pipeline = self._pipelines.get(client)
-        if pipeline is None:
-            script = source("append", clustered=self.clustered)
-            pipeline = self._pipelines[client] = Pipeline(client, self, script)
-            if self._tasks is not None:
-                self._tasks.create_task(pipeline.run())
-        return pipeline
-
-    def home(self, writing: Writing) -> "Pipeline":
-        """The pipeline to the server that has a reply's conversation, as far as is known."""
-        return self.pipeline(self._nodes.known(writing.key))
+        await self.pipelines.run()
 
     def redirect(self, writing: Writing, message: str, asked: Client) -> None:
         """A node says that another one has the conversation: for good (MOVED), or for this once (ASK)."""
         assert isinstance(self._nodes, Cluster)
-        other = self.pipeline(self._nodes.redirected(message, asked))
+        other = self.pipelines.at(self._nodes.redirected(message, asked))
         if message.startswith("MOVED"):
             writing.pipeline = other
             other.notify(writing)
         else:
             other.ask(writing)
-
-    def deserted(self, client: Client) -> bool:
-        """Whether a server that cannot be reached is none of ours any more; its pipeline is forgotten then."""
-        if not isinstance(self._nodes, Cluster):
-            return False
-        self._nodes.doubt()
-        if self._nodes.serves(client):
-            return False
-        self._pipelines.pop(client, None)
-        return True
 
 
 class Pipeline:
@@ -231,13 +198,13 @@ class Pipeline:
 
     def _leave(self) -> bool:
         """Without a link: have what other servers serve by now go there. Tells whether this one is to be left."""
-        self._over = self._appender.deserted(self._client)
+        self._over = self._appender.pipelines.deserted(self._client)
         self._rehome()
         return self._over
 
     def _rehome(self) -> None:
         for writing in list(self._dirty):
-            home = self._appender.home(writing)
+            home = self._appender.pipelines.of(writing.key)
             if home is not self:
                 del self._dirty[writing]
                 writing.pipeline = home

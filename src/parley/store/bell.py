@@ -9,7 +9,6 @@ the log, and to no other node. When a slot moves the node ends its subscriptions
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -24,6 +23,7 @@ from parley.store.connect import Client
 from parley.store.keys import Keys
 from parley.store.link import Link, Refusal, code, pack
 from parley.store.nodes import Nodes
+from parley.store.outposts import Outposts
 from parley.store.scripts import PASSING, TRANSIENT
 from parley.store.waiting import Flag
 from parley.wire.frames import parse_bell
@@ -69,22 +69,14 @@ class Bell:
         self.on_reset = on_reset
         self._keys = keys
         self._channels: dict[bytes, Channel] = {}
-        self._ears: dict[Client, Ear] = {}
-        self._tasks: asyncio.TaskGroup | None = None
+        self.ears = Outposts(client, lambda server: Ear(server, self))
         self._telling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Hold the links, for ever; makes them anew when they are lost."""
-        with contextlib.suppress(*TRANSIENT):
-            for client in await self.nodes.every():
-                self.ear(client)
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                for ear in self._ears.values():
-                    self._tasks.create_task(ear.run())
-                await asyncio.get_running_loop().create_future()
+            await self.ears.run()
         finally:
-            self._tasks = None
             if self._telling is not None:
                 self._telling.cancel()
                 self._telling = None
@@ -99,7 +91,7 @@ class Bell:
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = Channel(conversation, name)
-            self.ear(self.nodes.known(name)).take(channel)
+            self.ears.of(name).take(channel)
         try:
             await asyncio.wait_for(channel.stands.wait(), patience)
         except TimeoutError as error:
@@ -112,25 +104,6 @@ class Bell:
             return
         channel.stands.set()  # nobody is to wait for it
         channel.ear.drop(channel)
-
-    def ear(self, client: Client) -> "Ear":
-        """What listens at a server."""
-        ear = self._ears.get(client)
-        if ear is None:
-            ear = self._ears[client] = Ear(client, self)
-            if self._tasks is not None:
-                self._tasks.create_task(ear.run())
-        return ear
-
-    def deserted(self, client: Client) -> bool:
-        """Whether a server that cannot be reached is none of ours any more; its ear is forgotten then."""
-        if not isinstance(self.nodes, Cluster):
-            return False
-        self.nodes.doubt()
-        if self.nodes.serves(client):
-            return False
-        self._ears.pop(client, None)
-        return True
 
     def tell(self) -> None:
         """Something may have been missed by channels that stand again."""
@@ -179,9 +152,9 @@ class Ear:
                     channel.awaited = 0
                 if link is not None:
                     link.cut()
-            over = self._bell.deserted(self._client)
+            over = self._bell.ears.deserted(self._client)
             for channel in list(self._channels.values()):
-                self._change(channel, self._bell.ear(self._bell.nodes.known(channel.name)))
+                self._change(channel, self._bell.ears.of(channel.name))
             if over:
                 return
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
@@ -291,7 +264,7 @@ class Ear:
             return
         if code(message) == "MOVED":
             slot = int(message.split()[1])
-            ear = self._bell.ear(nodes.redirected(message, self._client))
+            ear = self._bell.ears.at(nodes.redirected(message, self._client))
             for channel in [each for each in self._channels.values() if each.awaited and _slot(each) == slot]:
                 self._change(channel, ear)
         elif "unknown command" in message.lower():

@@ -7,24 +7,18 @@ EFFECT    a token that is not in the queue, or was delivered and is pending for 
           conversation in which nothing waits is no active one
 REPEAT    harmless
 --]]
--- include keys clock issue
+-- include keys clock issue group
 local token = call('HGET', meta, 'token')
 if call('LLEN', waiting) == 0 then
   call('ZREM', active, ARGV[1])
   return {'IDLE'}
 end
 if token and #call('XRANGE', queue, token, token) == 1 then
-  local held = redis.pcall('XPENDING', queue, GROUP, token, token, 1)
+  local known = group()
   -- Without a group nothing was delivered: the one that is made next has everything.
-  if held.err or #held == 1 then return {'OK'} end
-  local delivered
-  for _, group in ipairs(call('XINFO', 'GROUPS', queue)) do
-    local fields = {}
-    for k = 1, #group, 2 do fields[group[k]] = group[k + 1] end
-    if fields.name == GROUP then delivered = fields['last-delivered-id'] end
-  end
+  if not known or #call('XPENDING', queue, GROUP, token, token, 1) == 1 then return {'OK'} end
   local at, number = string.match(token, '(%d+)-(%d+)')
-  local last, behind = string.match(delivered, '(%d+)-(%d+)')
+  local last, behind = string.match(known['last-delivered-id'], '(%d+)-(%d+)')
   if tonumber(at) > tonumber(last) or (at == last and tonumber(number) > tonumber(behind)) then return {'OK'} end
   call('XDEL', queue, token)
 end
