@@ -145,6 +145,7 @@ async def _looked_at(b: Bench, conversation: str) -> None:
     await runs.fold(conversation)
     assert await runs.take_slot("m", "holder", 1)
     await runs.free_slot("m", "holder")
+    await runs.tell_full(0.001)
 
 
 async def _audited(b: Bench) -> None:

@@ -15,7 +15,7 @@ GROUP = b"w"  # the consumer group on each shard's work queue
 OWN = ("meta", "log", "reply", "pieces", "order", "turns", "waiting")
 APPENDED = 4
 TURNS = OWN.index("turns")
-SHARED = ("queue", "active", "dead", "spent")
+SHARED = ("queue", "active", "dead", "spent", "full")
 
 
 class Keys:
@@ -27,7 +27,7 @@ class Keys:
         self._slots = len(self.shards)
 
     def conversation(self, conversation: str) -> list[bytes]:
-        """The eleven keys of lib/keys.lua.
+        """The twelve keys of lib/keys.lua.
 
         Raises:
             ValueError: the id is malformed.
@@ -56,6 +56,10 @@ class Keys:
     def active(self, shard: str) -> bytes:
         """A shard's conversations that have a token."""
         return f"{self.prefix}{{{shard}}}:active".encode()
+
+    def full(self, shard: str) -> bytes:
+        """A shard's workers that have no place for another turn."""
+        return f"{self.prefix}{{{shard}}}:full".encode()
 
     def audited(self, shard: str) -> bytes:
         """Stands as long as a shard need not be looked after again."""

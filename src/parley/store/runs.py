@@ -6,6 +6,7 @@ resetting its idle time, taken over by whoever finds it idle for longer than the
 
 import asyncio
 import random
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import msgspec
@@ -264,17 +265,9 @@ class Runs:
             Unavailable: the store is out of reach, or does not allow it.
         """
         try:
-            return await self._audit(period, forget)
+            return sum(await _each(self._audit_shard(shard, period, forget) for shard in self.keys.shards))
         except ResponseError as error:
             raise _passing(error) if is_passing(error) else Unavailable("store_refused", str(error)) from error
-
-    async def _audit(self, period: float, forget: float) -> int:
-        shards = (self._audit_shard(shard, period, forget) for shard in self.keys.shards)
-        found: list[Any] = await asyncio.gather(*shards, return_exceptions=True)
-        for each in found:
-            if isinstance(each, BaseException):
-                raise each  # the others were looked after all the same
-        return sum(found)
 
     async def _audit_shard(self, shard: str, period: float, forget: float) -> int:
         lost = 0
@@ -301,12 +294,12 @@ class Runs:
 
     async def evict(self, worker: str) -> int:
         """Free at once what a worker holds that is known to be dead. Replies how many turns were freed."""
-        evictions = (self.scripts.run("evict", [queue], (worker,)) for queue in self._queues)
-        replies: list[Any] = await asyncio.gather(*evictions, return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply  # the others were freed all the same
-        return sum(replies)
+        return sum(await _each(self.scripts.run("evict", [queue], (worker,)) for queue in self._queues))
+
+    async def tell_full(self, seconds: float, queues: Queues = ()) -> None:
+        """Tell whoever accepts messages that this worker has no place for another turn for a while."""
+        keys = (self.keys.full(self._queues[queue]) for queue in queues or self.all)
+        await _each(self.scripts.run("full", [key], (self.worker, int(seconds * 1000))) for key in keys)
 
     async def take_slot(self, model: str, holder: str, places: int) -> bool:
         """Hold (or keep) one of an upstream's places, for a lease."""
@@ -336,6 +329,15 @@ def checked(reply: list[Any]) -> Any:
     if reply[0] == b"OFFSET":
         raise Offset(int(reply[1]))
     return reply[1]
+
+
+async def _each(work: Iterable[Awaitable[int]]) -> list[int]:
+    """Do all of it at once, and to the end whatever fails; only then a failure is raised."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in done if isinstance(each, int)]
 
 
 def _passing(error: ResponseError) -> Exception:

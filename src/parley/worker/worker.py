@@ -32,6 +32,9 @@ AUDIT_EVERY = 10.0
 # Turns taken from a shard in one go at most: a second worker shall have its share of a rush.
 AT_ONCE = 4
 
+# How long it may be believed that a worker has no place for another turn, in seconds.
+FULL = 1.0
+
 # Processes for one turn each, of one worker, at once. When many workers die in a row many turns are due for one, and a
 # process for each would starve the machine until more leases are lost; the rest keep their tokens and wait.
 LANES = 16
@@ -47,6 +50,7 @@ class Source:
         self.queues = queues
         self.prepared = False  # they have their consumer group
         self.next_scan = 0.0
+        self.next_word = 0.0  # that no place is free
 
 
 class Worker:
@@ -156,8 +160,7 @@ class Worker:
         """New tokens, or ones whose lease has run out; waits a little for them."""
         room = self._concurrency - len(self._tasks)
         if room <= 0:
-            self._room.clear()
-            await self._room.wait()
+            await self._wait_for_room(source)
             return []
         if time.monotonic() >= source.next_scan:
             source.next_scan = time.monotonic() + self._timing.scan * random.uniform(0.7, 1.3)
@@ -172,6 +175,18 @@ class Worker:
         if scan:
             source.next_scan = 0.0
         return claims
+
+    async def _wait_for_room(self, source: "Source") -> None:
+        """All places are taken: say so until one is free."""
+        self._room.clear()
+        while not self._room.is_set():
+            if time.monotonic() >= source.next_word:
+                source.next_word = time.monotonic() + FULL / 2
+                with contextlib.suppress(*TRANSIENT, Unavailable):
+                    await self._runs.tell_full(FULL, source.queues)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(source.next_word - time.monotonic()):
+                    await self._room.wait()
 
     def _begin(self, claim: Claim) -> None:
         task = asyncio.create_task(self._take(claim))

@@ -11,11 +11,11 @@ REPLY     {OK, cursor, position} and, if there are rates, {…, limit, remaining
           {FULL} the conversation has reached its size | {CROWDED} as many conversations as may be wait or run, or
           the workers do not keep up |
           {SLOW, ms until there is one, which rate is short} | {SPENT, ms until midnight, which budget is}
-EFFECT    one taken of each rate, who pays noted; turn record, waiting, order, event `queued`; the token if none is out; expiry renewed.
-          interrupt: the active turn is cancelled first, its text kept
+EFFECT    one taken of each rate, who pays noted; turn record, waiting, order, event `queued`; the token if none is out;
+          expiry renewed. interrupt: the active turn is cancelled first, its text kept
 REPEAT    the turn id stands for the idempotency key; a repeat also re-issues a token that vanished
 --]]
--- include keys clock touch emit issue bill finish allow backlog
+-- include keys clock touch emit issue bill finish allow group backlog
 local turn, hash, parent, policy, request, private = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most_waiting, most_turns, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local most_active, most_backlog = tonumber(ARGV[10]), tonumber(ARGV[11] or '0')
@@ -48,12 +48,12 @@ end
 if ahead == 0 and most_backlog > 0 and backlog(most_backlog) then return {'CROWDED'} end
 local rates = tonumber(ARGV[12] or '0')
 local payers, count = {}, (#ARGV - 12 - rates) / 2
-local short = count > 0 and spent_budget(12 + rates, 13 + rates, count)
+local short = count > 0 and spent_budget(13 + rates, 13 + rates, count)
 if short then return {'SPENT', 86400000 - now() % 86400000, short} end
 local clock = rates > 0 and now()
-local moments, wait, slow = allowed(12, 13, rates, clock)
+local moments, wait, slow = allowed(13, 13, rates, clock)
 if not moments then return {'SLOW', wait, slow} end
-local limit, remaining, reset = take(12, 13, moments, clock)
+local limit, remaining, reset = take(13, 13, moments, clock)
 for k = 1, count do payers[k] = ARGV[11 + rates + 2 * k] end
 if ahead > 0 and policy == 'interrupt' then
   finish(call('LINDEX', waiting, 0), 'cancelled', '')

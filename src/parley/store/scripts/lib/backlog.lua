@@ -1,20 +1,23 @@
 -- Whether workers are there and do not keep up: one of the shard's turns has waited for them for more than `most`
--- milliseconds. Where there are none nothing is told of how fast they will be.
-local ALIVE = 10000
+-- milliseconds, or each of them says that it is full (full.lua) and one turn waits already for every `LINE` that run.
+-- Where there are no workers nothing is told of how fast they will be.
+local ALIVE, LINE = 10000, 8
 local function backlog(most)
-  local groups = redis.pcall('XINFO', 'GROUPS', queue)
-  if groups.err then return false end
-  for _, group in ipairs(groups) do
+  local known = group()
+  if not known then return false end
+  local places = math.max(1, math.floor(known.pending / LINE))
+  local line = call('XRANGE', queue, '(' .. known['last-delivered-id'], '+', 'COUNT', places)
+  if not line[1] then return false end
+  local late = now() - string.match(line[1][1], '^%d+') > most
+  if not late and #line < places then return false end
+  local alive = false
+  for _, consumer in ipairs(call('XINFO', 'CONSUMERS', queue, GROUP)) do
     local fields = {}
-    for k = 1, #group, 2 do fields[group[k]] = group[k + 1] end
-    local oldest = fields.name == GROUP and call('XRANGE', queue, '(' .. fields['last-delivered-id'], '+', 'COUNT', 1)[1]
-    if oldest and now() - string.match(oldest[1], '^%d+') > most then
-      for _, consumer in ipairs(call('XINFO', 'CONSUMERS', queue, GROUP)) do
-        for k = 1, #consumer, 2 do
-          if consumer[k] == 'idle' and consumer[k + 1] < ALIVE then return true end
-        end
-      end
+    for k = 1, #consumer, 2 do fields[consumer[k]] = consumer[k + 1] end
+    if fields.idle < ALIVE then
+      alive = true
+      if not late and now() > tonumber(call('ZSCORE', full, fields.name) or '0') then return false end
     end
   end
-  return false
+  return alive
 end

@@ -15,6 +15,7 @@
 --   active   zset    conversations that have a token
 --   dead     list    dead letters
 --   spent    hash    tokens of replies that ended today (UTC), by who pays; gone at midnight (bill.lua)
+--   full     zset    workers that have no place for another turn (full.lua)
 --
 -- Fields of meta: id, owner, born, about (JSON), ttl (s), cap (ms, 0 none), keep (events); state idle queued
 -- running deleted; last (cursor), head (newest turn), ended (cursor of the last end), bytes (stored text);
@@ -24,6 +25,7 @@
 -- (lines of writer, held until ms, message JSON), saved (the last keys). share: what is kept
 -- of the link it may be read by (share.lua).
 local meta, log, reply, pieces, order = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local turns, waiting, queue, active, dead, spent = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local turns, waiting, queue, active = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local dead, spent, full = KEYS[10], KEYS[11], KEYS[12]
 local call = redis.call
 local GROUP = 'w'
