@@ -23,7 +23,7 @@ from parley.bench.statistics import COMPARED, compare
 
 HERE = Path(__file__).parent
 SHORT = ("start", "accept", "stream", "burst", "many", "history", "watchers", "idle")
-FULL = (*SHORT, "storage", "durability", "sharded", "processes", "overload", "beside")
+FULL = (*SHORT, "storage", "durability", "sharded", "processes", "cores", "overload", "beside")
 # Starting a Parley for each figure takes long; memory hardly varies.
 ONCE = ("idle",)
 # What the load client and the upstream spend.

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from parley.core.assistant import Assistant
+from parley.core.errors import Unavailable
 from parley.core.limits import Limits, Timing
 from parley.core.message import Message
 from parley.core.pieces import Piece
@@ -318,6 +319,35 @@ def test_ten_sessions_are_answered_together() -> None:
                 await c.ended(conversation, receipt.turn)
             print(f"10 sessions on a 0.5 s model: {time.monotonic() - began:.2f} s (the tutorial's worker: 5.36 s)")
             assert time.monotonic() - began < 2.5
+
+    run(main())
+
+
+def test_behind_a_worker_without_a_place_the_line_is_short() -> None:
+    async def main() -> None:
+        async with crew() as c:
+            c.start("a", concurrency=3)
+            silent = [
+                (name := await c.bench.conversation(model="silent"), await c.bench.say(name, "?")) for _ in range(3)
+            ]
+            for conversation, receipt in silent:
+                await c.text(conversation, receipt.turn, 5)
+            accepted, refusals = [], []
+            for _ in range(100):
+                conversation = await c.bench.conversation(model="counting")
+                try:
+                    accepted.append((conversation, await c.bench.say(conversation, "one 1")))
+                except Unavailable as error:
+                    refusals.append(error.code)
+                await asyncio.sleep(0.01)
+            # One in each of the four shards, but for what came before the worker's word did.
+            assert len(accepted) < 20
+            assert {*refusals} == {"overloaded"}
+            for conversation, receipt in silent:
+                assert (await c.bench.conversations.cancel(conversation, receipt.turn))[0]
+            for conversation, receipt in accepted:
+                await c.ended(conversation, receipt.turn)
+            await c.bench.say(await c.bench.conversation(model="counting"), "there is room again 1")
 
     run(main())
 

@@ -7,9 +7,9 @@ docs/reference/redis-acl.md quotes it; the tests run everything there is under i
 SCRIPTED = (
     "append", "del", "get", "getrange", "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset",
     "hsetnx", "lindex", "llen", "lpop", "lpos", "lrange", "lrem", "ltrim", "pexpire", "pexpireat", "pttl", "publish",
-    "rpush", "set", "strlen", "time", "xack", "xadd", "xclaim", "xdel", "xgroup|delconsumer",
-    "xinfo|consumers", "xinfo|groups",
-    "xpending", "xrange", "xtrim", "zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore",
+    "rpush", "set", "strlen", "time", "xack", "xadd", "xclaim", "xdel", "xgroup|delconsumer", "xinfo|consumers",
+    "xinfo|groups", "xpending", "xrange", "xtrim", "zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore",
+    "zscore",
 )  # fmt: skip
 
 # What is sent as it is.

@@ -10,13 +10,16 @@ local function backlog(most)
   if not line[1] then return false end
   local late = now() - string.match(line[1][1], '^%d+') > most
   if not late and #line < places then return false end
-  local alive = false
+  -- A worker that is full reads no queue, and may be no consumer of this one yet.
+  call('ZREMRANGEBYSCORE', full, '-inf', string.format('%.0f', now()))
+  local alive = call('ZCARD', full) > 0
+  if not late and not alive then return false end
   for _, consumer in ipairs(call('XINFO', 'CONSUMERS', queue, GROUP)) do
     local fields = {}
     for k = 1, #consumer, 2 do fields[consumer[k]] = consumer[k + 1] end
     if fields.idle < ALIVE then
       alive = true
-      if not late and now() > tonumber(call('ZSCORE', full, fields.name) or '0') then return false end
+      if not late and not call('ZSCORE', full, fields.name) then return false end
     end
   end
   return alive
