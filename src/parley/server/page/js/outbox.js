@@ -2,15 +2,21 @@
  * Messages on their way: each is kept, across reloads, until the server's receipt says it will be answered. Sent
  * again with the same key it is the same message, so sending once more is always right.
  *
+ * A receipt of `memory` stands on no disk yet: a power cut can take it back. The message is held, and sent again when
+ * the disk should have it; it is let go when the server knows it still.
+ *
  * A conversation that is not made yet has a name of its own, `new-…`, which is also the key it is made with.
  *
  * @typedef {{
  *   key: string, conversation: string, about: Record<string, any>, body: Record<string, any>, text: string,
- *   state: "waiting" | "sent" | "refused", reason: string, turn: string
- * }} Item  `turn`: the turn that is taken for it until the receipt tells
+ *   state: "waiting" | "sent" | "held" | "refused", reason: string, turn: string,
+ *   since?: number
+ * }} Item  `turn`: the turn that is taken for it until the receipt tells; `since`: when a receipt first told of it
  */
 
 const PLACE = "parley.outbox";
+/** How long until a disk has what only memory had, in milliseconds: Redis writes once a second. */
+export const SETTLED = 3000;
 
 export class Outbox {
   /** @param {Pick<Storage, "getItem" | "setItem">} storage */
@@ -37,19 +43,43 @@ export class Outbox {
     return this.items.filter((item) => item.conversation === conversation);
   }
 
-  /** The message to send next in each conversation: the first, unless it is on its way. */
+  /** The message to send next in each conversation: the first that has no receipt, unless it is on its way. */
   next() {
     /** @type {Map<string, Item>} */
     const first = new Map();
     for (const item of this.items) {
-      if (item.state !== "refused" && !first.has(item.conversation)) first.set(item.conversation, item);
+      if (item.state !== "refused" && item.state !== "held" && !first.has(item.conversation)) first.set(item.conversation, item);
     }
     return [...first.values()].filter((item) => item.state === "waiting");
   }
 
-  /** After a new connection nothing is on its way any more. */
+  /** After a new connection nothing is on its way any more, and what is held may be gone. */
   again() {
-    for (const item of this.items) if (item.state === "sent") item.state = "waiting";
+    for (const item of this.items) if (item.state !== "refused") item.state = "waiting";
+  }
+
+  /**
+   * A message has its receipt. Returns after how many milliseconds it is to be sent once more; 0: never, it is let go.
+   * @param {string} key @param {{turn: string, durability: string, replayed: boolean}} receipt @param {number} now
+   */
+  accepted(key, receipt, now) {
+    const item = this.find(key);
+    if (!item) return 0;
+    if (!receipt.replayed || !item.since) item.since = now;
+    const left = receipt.durability === "memory" ? item.since + SETTLED - now : 0;
+    if (left <= 0) {
+      this.remove(key);
+      return 0;
+    }
+    Object.assign(item, { state: "held", turn: receipt.turn });
+    this.save();
+    return left;
+  }
+
+  /** Send it once more. @param {string} key */
+  confirm(key) {
+    const item = this.find(key);
+    if (item?.state === "held") item.state = "waiting";
   }
 
   /** A conversation was made: its messages can go. @param {string} draft @param {string} conversation */

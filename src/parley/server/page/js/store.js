@@ -216,7 +216,14 @@ export class Store {
 
   /** @param {any} frame */
   receipt(frame) {
-    this.outbox.remove(String(frame.id).replace(/^say:/, ""));
+    const key = String(frame.id).replace(/^say:/, "");
+    const left = this.outbox.accepted(key, frame, Date.now());
+    if (left) {
+      setTimeout(() => {
+        this.outbox.confirm(key);
+        this.pump();
+      }, left);
+    }
     this.pump();
     this.told();
   }
