@@ -14,7 +14,7 @@ import msgspec
 from parley.client.address import Address
 from parley.client.chat import AsyncChat
 from parley.client.duration import seconds
-from parley.client.errors import Closed, Error, InvalidRequest, NotFound
+from parley.client.errors import Closed, Error, InvalidRequest
 from parley.client.feed import Feed
 from parley.client.follower import Follower
 from parley.client.http import Http
@@ -378,7 +378,7 @@ class AsyncClient:
         # A message that was known already may have been answered by now: a snapshot tells.
         await self._wait(progress, None if receipt.replayed else receipt.cursor or None)
         if receipt.durability == "memory" and progress.failure is None:
-            await self._make_sure(progress, command)
+            await self._make_sure(command)
 
     async def _wait(self, progress: Progress, after: str | None) -> None:
         feed = self._feeds.get(progress.conversation)
@@ -394,14 +394,14 @@ class AsyncClient:
             if feed.leave(progress):
                 self._feeds.pop(progress.conversation, None)
 
-    async def _make_sure(self, progress: Progress, command: dict[str, Any]) -> None:
-        """Say it again where the database lost it behind its end: the receipt said that it might."""
-        await asyncio.sleep(SETTLED)
+    async def _make_sure(self, command: dict[str, Any]) -> None:
+        """Say it again behind its end, until a receipt tells that the database knew it still: it may have lost it."""
+        stands = False
         with contextlib.suppress(Error):
-            try:
-                await self.turn(progress.conversation, progress.turn)
-            except NotFound:
-                await self._link.request(command)
+            while not stands:
+                await asyncio.sleep(SETTLED)
+                receipt = read(await self._link.request(command), Receipt)
+                stands = receipt.replayed or receipt.durability != "memory"
 
     async def _stop(self, progress: Progress) -> None:
         await progress.accepted()
