@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -44,9 +44,11 @@ def plan(kind: str, seed: int, server: Path, seconds: float, number: int) -> Pla
         rollbacks=True,
         pace={"work": 0.7, "serve": 6.0, "redis": 6.0},
         progress={"work": 600, "serve": 1500, "redis": 3000},
-        recovery="regenerate" if number % 4 == 3 else "continue",
         redis_server=server,
     )
+    if number % 4 == 3:
+        # Asked anew each time, a reply that takes longer than a worker lives is rightly given up: short ones.
+        usual = msgspec.structs.replace(usual, recovery="regenerate", tokens=(10, 30), delay=0.05)
     if kind == "workers":
         return usual
     # A Redis that stands still cannot be killed meanwhile, and few replies are shown again faster.
@@ -55,6 +57,13 @@ def plan(kind: str, seed: int, server: Path, seconds: float, number: int) -> Pla
     return msgspec.structs.replace(
         usual, conversations=24, workers=2, pace=pace, progress=progress, faults=("kill", "term")
     )
+
+
+def shaped(usual: Plan, fields: dict[str, Any]) -> Plan:
+    """The plan with some fields otherwise."""
+    kinds = get_type_hints(Plan)
+    values = {name: msgspec.convert(value, kinds[name]) for name, value in fields.items()}
+    return msgspec.structs.replace(usual, **values)
 
 
 async def run(chosen: Plan) -> dict[str, Any]:
@@ -82,6 +91,8 @@ def main() -> None:
     parser.add_argument("--commit", default="", help="what is run, where this is no repository")
     parser.add_argument("--server", type=Path, action="append", default=[], help="one more server")
     parser.add_argument("--first", type=int, default=0, help="number of the first run")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run; 0: any")
+    parser.add_argument("--shape", type=json.loads, default={}, help="fields of the plan that are otherwise, as JSON")
     parser.add_argument("--out", type=Path, default=Path("experiments/chaos.jsonl"))
     args = parser.parse_args()
     commit = (
@@ -96,7 +107,9 @@ def main() -> None:
             return
         servers = [*binaries().values(), *filter(Path.exists, args.server)]
         server, seed = servers[number % len(servers)], random.randrange(1, 1 << 32)
-        chosen = plan(args.kind, seed, server, args.seconds, number)
+        if args.seed:
+            seed = args.seed + number - args.first
+        chosen = shaped(plan(args.kind, seed, server, args.seconds, number), args.shape)
         head = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "commit": commit,

@@ -2,7 +2,7 @@
 
 import json
 
-from tools.guarantees_page import KEPT, PAGE, broken, chaos, keep, page, soak
+from tools.guarantees_page import KEPT, PAGE, broken, chaos, keep, mutations, page, soak
 
 from tests.faults.catalogue import catalogue
 
@@ -43,7 +43,33 @@ def test_the_latest_figure_of_a_test_stands() -> None:
     figure = {"fault": "F02", "test": "t", "gap_ms": 90}
     keep(kept, [figure, figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}])
     assert kept["figures"] == [figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}]
-    assert "gap 77 ms; gap 80 ms" in page(kept)
+    assert "gap 77–80 ms" in page(kept)
+
+
+def test_figures_of_the_same_names_are_told_as_one() -> None:
+    figures = [
+        {"fault": "F28", "test": "a", "instant": "queued", "ms": 0.268},
+        {"fault": "F28", "test": "b", "instant": "middle", "ms": 4.71},
+        {"fault": "F02", "test": "c", "what": "after SIGTERM", "times": 4, "max_s": 12.3},
+        {"fault": "F02", "test": "c", "what": "after a kill", "times": 4, "max_s": 0.25},
+        {"fault": "F02", "test": "d", "rewinds": 0, "freed_bytes": 31_000},
+    ]
+    kept: dict[str, object] = {}
+    keep(kept, figures)
+    text = page(kept)
+    assert "| 2 instants, 0.27–4.7 ms |" in text
+    assert (
+        "| after SIGTERM: 4 times, max 12 s; after a kill: 4 times, max 0.25 s; 0 rewinds, freed 31,000 bytes |" in text
+    )
+
+
+def test_a_mutant_is_told_beside_what_stood_the_same_storm() -> None:
+    stood = {"seed": 1, "accepted": 90, "answered": 90, "flaws": []}
+    told = {"seed": 1, "lost": 3, "flaws": ["lost: socket conv_0a1b: c1t2: 3 of 9 tokens are missing"]}
+    result = {"mutation": "no guard", "provokes": "kills", "stands": True, "caught": True, "unhurt": [stood]}
+    lines = "\n".join(mutations([result | {"runs": [told]}, result | {"caught": False, "runs": [stood]}]))
+    assert "| no guard | kills | 1 | 90 of 90 right | 3 lost | lost: c1t2: 3 of 9 tokens are missing |" in lines
+    assert "| not in 1 runs |" in lines
 
 
 def test_without_anything_measured_nothing_is_claimed() -> None:

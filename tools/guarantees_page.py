@@ -8,6 +8,7 @@ runs of experiments/chaos.py, results of experiments/mutations.py, a soak of exp
 """
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE, KEPT = DOCS / "guarantees.md", DOCS / "guarantees.json"
 # What is written by hand, with a place for the rest.
 FRAME, PLACE = Path(__file__).with_name("guarantees.md"), "<!-- measured -->\n"
+# The row of the catalogue that a soak stands for.
+ALL_AT_ONCE = "F42"
 FLAWS = ("lost", "repeated", "out_of_order", "wrong", "left")
 KILLS = ("kill", "rollback", "power")
 ROLLBACKS = ("rollback", "power")
@@ -30,7 +33,7 @@ Json = dict[str, Any]
 
 def page(kept: Json) -> str:
     """The whole page."""
-    parts = [*faults(kept.get("figures", [])), *chaos(kept.get("chaos", []))]
+    parts = [*faults(kept.get("figures", []), kept.get("soak", {})), *chaos(kept.get("chaos", []))]
     parts += [*mutations(kept.get("mutations", [])), *soak(kept.get("soak", {}))]
     return FRAME.read_text().replace(PLACE, "\n".join(parts))
 
@@ -38,30 +41,58 @@ def page(kept: Json) -> str:
 # Faults
 
 
-def faults(figures: Sequence[Json]) -> Iterator[str]:
-    """One row a fault, with what was measured of it."""
+def faults(figures: Sequence[Json], long: Json) -> Iterator[str]:
+    """One row a fault, with what was measured of it; of all of them at once that is the soak."""
     rows = catalogue()
     tested = sum(bool(row.tests) for row in rows.fault)
     yield f"## Faults\n\n{len(rows.fault)} faults, {tested} of them with a test of their own. {rows.servers}\n"
     yield "| | fault | what holds | measured | tested |\n|---|---|---|---|---|"
     for row in rows.fault:
-        measured = "; ".join(told(each) for each in figures if each["fault"] == row.id)
+        measured = "; ".join(map(told, merged([each for each in figures if each["fault"] == row.id])))
+        if row.id == ALL_AT_ONCE and long:
+            measured = f"{long['minutes']} min: {long['turns']:,} answered, {long['takeovers']} takeovers (below)"
         yield f"| {row.id} | {row.fault} | {row.holds} | {measured} | {where(row)} |"
     yield ""
 
 
+def merged(figures: Sequence[Json]) -> list[Json]:
+    """One figure for all of the same names, of other servers and other instants: each value from the least to the most.
+
+    `what` keeps apart what it names.
+    """
+    groups: dict[tuple[Any, ...], list[Json]] = {}
+    for each in figures:
+        figure = {name: value for name, value in each.items() if name not in ("fault", "test")}
+        groups.setdefault((figure.get("what"), *figure), []).append(figure)
+    return [{name: [each[name] for each in group] for name in group[0]} for group in groups.values()]
+
+
 def told(figure: Json) -> str:
-    """A figure as people read it: ``gap 77 ms``."""
-    return ", ".join(
-        " ".join(filter(None, (words(name), f"{value}", unit(name))))
-        for name, value in figure.items()
-        if name not in ("fault", "test")
-    )
+    """A figure as people read it: ``gap 0.8-1.2 s, 12 instants``, perhaps behind what it is of."""
+    said = ", ".join(value_told(name, values) for name, values in figure.items() if name != "what")
+    return f"{figure['what'][0]}: {said}" if "what" in figure else said
+
+
+def value_told(name: str, values: Sequence[Any]) -> str:
+    """One value of a figure, or those of several tests."""
+    if isinstance(values[0], str):
+        return f"{len(set(values))} {words(name)}s"
+    span = "–".join(dict.fromkeys((short_number(min(values)), short_number(max(values)))))
+    return " ".join(filter(None, (words(name), span, unit(name)))) if unit(name) else f"{span} {words(name)}"
+
+
+def short_number(value: float) -> str:
+    """Two digits are enough of a measurement; a count stands as it is."""
+    if isinstance(value, int) or value == int(value):
+        return f"{int(value):,}"
+    return f"{float(f'{value:.2g}'):g}" if value < 10 else f"{value:.0f}"
 
 
 def unit(name: str) -> str:
     """The unit that ends a figure's name."""
-    return {"ms": "ms", "s": "s", "bytes": "bytes"}.get(name.rpartition("_")[2], "") if "_" in name else ""
+    return (
+        {"ms": "ms", "s": "s", "bytes": "bytes"}.get(name.rpartition("_")[2], "") if "_" in name or name == "ms" else ""
+    )
 
 
 def words(name: str) -> str:
@@ -147,16 +178,24 @@ def line(name: str, sums: Counter[str]) -> str:
 def mutations(results: Sequence[Json]) -> Iterator[str]:
     """What the harness said of a Parley with a guard taken out."""
     yield "## Can the tests fail?\n"
-    yield "The walks of the model (`tests/store/test_oracle.py`) plant some 30 faults in the scripts, one after the other, with\nevery push, and each must be found; a torn append-only file that nobody mends is planted in\n`tests/store/test_embedded.py`. The chaos runs, with a guard taken out of a copy of Parley:\n"  # noqa: E501
+    yield "The walks of the model (`tests/store/test_oracle.py`) plant some 30 faults in the scripts, one after the other, with\nevery push, and each must be found; a torn append-only file that nobody mends is planted in\n`tests/store/test_embedded.py`. Chaos finds out, too, when a guard is taken out of a copy of Parley. Each has a storm of\nunder a minute that needs it; a copy with nothing taken out stands the same storm:\n"  # noqa: E501
     if not results:
         yield "No run is recorded.\n"
         return
-    yield "| taken out | runs | found out | by |\n|---|---|---|---|"
+    yield "| taken out | the storm | seed | nothing taken out | taken out | seen first |\n|---|---|---|---|---|---|"
     for each in results:
-        last = each["runs"][-1]
-        said = ", ".join(f"{kind.replace('_', ' ')} {last[kind]}" for kind in FLAWS if last.get(kind))
-        yield f"| {each['mutation']} | {len(each['runs'])} | {'yes' if each['caught'] else 'no'} | {said} |"
+        stood, last = each["unhurt"][-1], each["runs"][-1]
+        said = ", ".join(f"{last[kind]} {kind.replace('_', ' ')}" for kind in FLAWS if last.get(kind))
+        stands = f"{stood['answered']:,} of {stood['accepted']:,} right" if each["stands"] else "does not stand"
+        first = brief(last["flaws"]) if each["caught"] else ""
+        verdict = said if each["caught"] else f"not in {len(each['runs'])} runs"
+        yield f"| {each['mutation']} | {each['provokes']} | {last['seed']} | {stands} | {verdict} | {first} |"
     yield ""
+
+
+def brief(flaws: Sequence[str]) -> str:
+    """The first flaw, without the name of who saw it and in what conversation."""
+    return re.sub(r"\b(socket|events) conv_\w+: ", "", flaws[0]).replace("|", "\\|") if flaws else "left in the queues"
 
 
 def soak(found: Json) -> Iterator[str]:
@@ -184,9 +223,8 @@ def keep(kept: Json, told: Sequence[Any]) -> None:
         if isinstance(each, list):
             kept["mutations"] = each
         elif "fault" in each:
-            same = (each["fault"], each["test"])
-            others = [one for one in kept.get("figures", []) if (one["fault"], one["test"]) != same]
-            kept["figures"] = sorted([*others, each], key=lambda one: (one["fault"], one["test"]))
+            others = [one for one in kept.get("figures", []) if identity(one) != identity(each)]
+            kept["figures"] = sorted([*others, each], key=identity)
         elif "server" in each and "seed" in each:
             others = [
                 run for run in kept.get("chaos", []) if (run["date"], run["seed"]) != (each["date"], each["seed"])
@@ -196,6 +234,11 @@ def keep(kept: Json, told: Sequence[Any]) -> None:
             kept["soak"] = {name: value for name, value in each.items() if name != "flaws"}
         else:
             raise SystemExit(f"this is nothing that was measured: {str(each)[:80]}")
+
+
+def identity(figure: Json) -> tuple[str, ...]:
+    """What makes a figure another one than all others: a later one of the same identity takes its place."""
+    return figure["fault"], figure["test"], figure.get("what", ""), *figure
 
 
 def short(run: Json) -> Json:
