@@ -125,7 +125,7 @@ def chaos(runs: Sequence[Json]) -> Iterator[str]:
     """The runs of experiments/chaos.py: sums, and each."""
     counted, void = [run for run in runs if not run.get("void")], [run for run in runs if run.get("void")]
     yield "## Chaos\n"
-    yield "Conversations talk and are watched while workers, web servers and Redis are killed, stopped and told to go at\nrandom; Redis is also rolled back: killed, and started on a file that lacks what no receipt stands for. Every token\nof the model names its message and its place, so what must be seen is known to the letter.\n"  # noqa: E501
+    yield "Conversations talk and are watched while workers, web servers and Redis are killed, stopped and told to go at\nrandom; Redis is also rolled back: killed, and started on a file that lacks what no receipt stands for. Every token\nof the model names its message and its place, so what must be seen is known to the letter. The longest stop is from a reply's last text before a takeover to its next one,\nas seen by a viewer over whatever web server lived, and as written by Redis's clock.\n"  # noqa: E501
     if not counted:
         yield "No run is recorded.\n"
         return
@@ -138,13 +138,13 @@ def chaos(runs: Sequence[Json]) -> Iterator[str]:
     yield line("**all**", total)
     yield ""
     yield "<details><summary>Each run</summary>\n"
-    yield "| date | server | kind | after a takeover | seed | commit | messages | takeovers | Redis killed | rolled back | longest stop | violations |\n|---|---|---|---|---|---|---|---|---|---|---|---|"  # noqa: E501
+    yield "| date | server | kind | after a takeover | seed | commit | messages | takeovers | Redis killed | rolled back | longest stop seen | written | violations |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"  # noqa: E501
     for run in counted:
         yield (
             f"| {run['date']} | {run['server']} | {run['kind']} | {run['recovery']} | {run['seed']} | "
             f"{run['commit']} | "
             f"{run['answered']} of {run['accepted']} | {run['takeovers']} | {hurts(run, 'redis', KILLS)} | "
-            f"{hurts(run, 'redis', ROLLBACKS)} | {run['frozen_max']:.1f} s | {broken(run)} |"
+            f"{hurts(run, 'redis', ROLLBACKS)} | {run['frozen_max']:.1f} s | {stopped(run)} | {broken(run)} |"
         )
     yield "\n</details>\n"
     if void:
@@ -152,6 +152,11 @@ def chaos(runs: Sequence[Json]) -> Iterator[str]:
         for run in void:
             yield f"- seed {run['seed']}, {run['server']}: {run['void']}"
         yield ""
+
+
+def stopped(run: Json) -> str:
+    """How long a reply was not written to at most, where that was measured."""
+    return f"{run['stopped_max']:.1f} s" if "stopped_max" in run else ""
 
 
 def summed(runs: Sequence[Json]) -> Counter[str]:

@@ -91,3 +91,32 @@ def test_a_snapshot_of_the_newest_turns_takes_back_no_older_ones(first: int, tak
     assert viewer.rollbacks == taken_back
     assert list(viewer.view.turns) == ["t1", "t2"][1 - first :]
     assert viewer.flaws == []
+
+
+def taken_over() -> list[dict[str, Any]]:
+    """A takeover behind the second piece, and who goes on writes 2.5 s later."""
+    told = frames()
+    told.insert(4, {"type": "takeover", "turn": "t1", "attempt": 1})
+    return [
+        frame | {"cursor": f"{number}-{1_000_000 * number + 1_500_000 * (number > 5)}"}
+        for number, frame in enumerate(told, 1)
+    ]
+
+
+def test_how_long_a_reply_stood_is_told_by_the_log_and_by_what_was_seen() -> None:
+    viewer = shown(taken_over())
+    assert viewer.flaws == []
+    assert viewer.stops == [3.5]
+    assert len(viewer.gaps) == 1
+    assert viewer.gaps[0] < 3.5
+
+
+def test_text_that_a_snapshot_brings_has_been_seen() -> None:
+    told = taken_over()
+    viewer = shown(told[:5])
+    turn = {"turn": "t1", "parent": "", "request": told[0]["request"], "status": "in_progress", "gen": 1}
+    text = "".join(frame["text"] for frame in told if frame["type"] == "delta")[:-1]
+    viewer.take({"type": "snapshot", "cursor": "9-9", "turns": [turn | {"text": text, "length": len(text)}]})
+    assert len(viewer.gaps) == 1
+    viewer.take({"type": "delta", "turn": "t1", "gen": 1, "offset": len(text), "text": " ", "cursor": "10-9000000"})
+    assert (len(viewer.gaps), viewer.stops, viewer.flaws) == (1, [], [])

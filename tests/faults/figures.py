@@ -7,9 +7,21 @@ Names end in their unit (`_ms`, `_s`, `_bytes`) or count something.
 
 import json
 import os
+import time
 from pathlib import Path
 
+from parley import AsyncReply
+
 Value = int | float | str
+
+
+async def silence(reply: AsyncReply) -> float:
+    """Follow a reply to its end. Replies for how many seconds nothing of it came at most."""
+    longest, heard = 0.0, time.monotonic()
+    async for _ in reply:
+        now = time.monotonic()
+        longest, heard = max(longest, now - heard), now
+    return longest
 
 
 def figure(fault: str, **values: Value) -> None:

@@ -19,7 +19,7 @@ from parley.models.registry import Models
 from parley.models.settings import ModelSettings
 from parley.testing.upstream import ScriptedUpstream
 from tests.faults.catalogue import times
-from tests.faults.figures import figure
+from tests.faults.figures import figure, silence
 from tests.faults.stage import said, until
 from tests.store.harness import run
 from tests.system.deployment import Deployment, configuration, deployment, upstream, workplace
@@ -41,7 +41,7 @@ def test_no_worker_for_a_while() -> None:
             c.start("a")
             for conversation, turn in spoken:
                 assert (await c.ended(conversation, turn)).turns[turn].status == "completed"
-            figure("F10", waited=len(spoken), answered_s=time.monotonic() - began)
+            figure("F10", waiting=len(spoken), all_answered_s=time.monotonic() - began)
 
     run(main())
 
@@ -104,6 +104,7 @@ def test_a_web_server_killed_under_its_sockets_and_workers_restarted_in_turn() -
             sockets = await listeners(up, http, conversation)
             reply = client.say(conversation, "say 300 tag=a delay=0.02")
             await reply.accepted()
+            listening = asyncio.create_task(silence(reply))
             os.kill(up.parts("serve")[0], signal.SIGKILL)
             began = time.monotonic()
             posted = client.say((await client.create()).id, "say 3 tag=b")
@@ -123,7 +124,8 @@ def test_a_web_server_killed_under_its_sockets_and_workers_restarted_in_turn() -
             assert (await reply).text == said("a", 300)
             turns = await client.history(conversation)
             assert [turn.status for turn in turns] == ["completed"]
-            figure("F09", rounds=restarts, failed=sum(turn.status == "failed" for turn in turns))
+            figure("F09", workers_restarted=2 * restarts, longest_silence_s=await listening)
+            figure("F09", accepted=len(turns), completed=sum(turn.status == "completed" for turn in turns))
             await short_of_memory(up, client)
             for socket in (*sockets, *again):
                 await socket.close()

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import resource
+import subprocess
+import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,47 +127,112 @@ def test_out_of_memory_in_mid_reply(name: str) -> None:
     run(main())
 
 
-def careful(binary: Path, directory: Path) -> Path:
-    """The same server, which is told when its file may not grow, instead of being killed for it."""
-    path = directory / "redis-server"
-    path.write_text(f'#!/bin/sh\ntrap "" XFSZ\nexec {binary} "$@"\n')
-    path.chmod(0o755)
-    return path
+@contextlib.contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """A disk of its own for what the block keeps in temporary directories; raises `CalledProcessError` if that is not
+    allowed.
+    """
+    with tempfile.TemporaryDirectory(prefix="disk-") as path:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", path], check=True, capture_output=True
+        )
+        usual = tempfile.tempdir
+        tempfile.tempdir = path
+        try:
+            yield Path(path)
+        finally:
+            tempfile.tempdir = usual
+            subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def room(server: Server, most: int) -> None:
-    """How long a file of the server may become."""
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+@functools.cache
+def may_mount() -> bool:
+    """Whether we may have a disk of our own."""
+    with contextlib.suppress(subprocess.CalledProcessError, OSError), small_disk(1):
+        return True
+    return False
+
+
+class FullDisk:
+    """The disk that a server keeps its file on, and something else that fills it."""
+
+    name = "a full tmpfs"
+
+    def __init__(self, server: Server) -> None:
+        self._filling = server.directory.parent / "filling"
+
+    def fill(self) -> None:
+        with contextlib.suppress(OSError), self._filling.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def clear(self) -> None:
+        self._filling.unlink()
+
+
+class ShortFile:
+    """The file that a server appends to may not grow, which it is told as it is told of a full disk."""
+
+    name = "a file at its limit"
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def fill(self) -> None:
+        self._limit(appended(self._server).stat().st_size)
+
+    def clear(self) -> None:
+        self._limit(resource.RLIM_INFINITY)
+
+    def _limit(self, most: int) -> None:
+        resource.prlimit(self._server.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+@contextlib.contextmanager
+def limited(name: str, tmp_path: Path) -> Iterator[tuple[Server, FullDisk | ShortFile]]:
+    """A server that can be kept from writing: on a disk of its own, and where we may not mount one, by a limit."""
+    with contextlib.ExitStack() as stack:
+        if may_mount():
+            stack.enter_context(small_disk(16))
+            server = stack.enter_context(running(binaries()[name]))
+            yield server, FullDisk(server)
+        else:
+            # It is told when its file may not grow, instead of being killed for it.
+            careful = tmp_path / "redis-server"
+            careful.write_text(f'#!/bin/sh\ntrap "" XFSZ\nexec {binaries()[name]} "$@"\n')
+            careful.chmod(0o755)
+            server = stack.enter_context(running(careful))
+            yield server, ShortFile(server)
 
 
 @every_server
 def test_a_disk_that_takes_no_more(name: str, tmp_path: Path) -> None:
-    """Its file may not grow, which a server meets as it meets a full disk."""
-
-    async def main(server: Server) -> None:
+    async def main(server: Server, room: FullDisk | ShortFile) -> None:
         async with parley(server) as (house, crew):
             conversation = await house.conversation(model="counting")
             receipt = await house.say(conversation, "x 150")
             await crew.text(conversation, receipt["turn"], 100)
-            room(server, appended(server).stat().st_size)
+            room.fill()
+            began = time.monotonic()
             path = f"/api/conversations/{conversation}/turns"
             await until_refused(house, path)
+            refused = time.monotonic() - began
             # What stands can be read, and the worker neither gives the turn up nor anybody takes it over.
             shown = await house.call("GET", f"/api/conversations/{conversation}")
             assert shown["turns"][0]["status"] == "in_progress"
             await asyncio.sleep(2 * house.bench.timing.lease)
             began = time.monotonic()
-            room(server, resource.RLIM_INFINITY)
+            room.clear()
             view = await crew.ended(conversation, receipt["turn"], seconds=40)
             went_on = time.monotonic() - began
             assert view.turns[receipt["turn"]].body.decode() == counted("x", 150)
             assert (view.takeovers, view.turns[receipt["turn"]].rewinds) == (0, 0)
             again = await house.say(conversation, "y 3")
             assert (await crew.ended(conversation, again["turn"])).turns[again["turn"]].status == "completed"
-            figure("F23", refused_with=503, went_on_s=went_on)
+            figure("F23", what=room.name, refused_after_s=refused, went_on_s=went_on)
 
-    with running(careful(binaries()[name], tmp_path)) as server:
-        run(main(server))
+    with limited(name, tmp_path) as (server, room):
+        run(main(server, room))
 
 
 async def until_refused(house: House, path: str) -> None:

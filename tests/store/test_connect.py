@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from parley.core.errors import Unavailable
 from parley.store import connections
 from parley.store.connect import Client, ServerInfo, check, connect, normalise, redacted, validate_prefix
+from tests.faults.figures import figure
 from tests.redis_servers import Server, binaries, free_port, running
 
 every_server = pytest.mark.parametrize("name", list(binaries()))
@@ -181,6 +182,7 @@ def test_a_server_that_throws_data_away(name: str) -> None:
         assert checked(started.url).appends  # without a limit nothing is ever thrown away
     with running(binaries()[name], "--maxmemory", "1", "--maxmemory-policy", "noeviction") as started:
         assert "is full" in refused(started.url)
+    figure("F22", settings_refused=2)
 
 
 def test_an_old_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,20 +273,25 @@ def end(launcher: "subprocess.Popen[str]") -> None:
 
 
 def test_of_many_launchers_at_once_one_wins(tmp_path: Path) -> None:
+    refused = 0
     for attempt in range(4):
         launchers = [launch(tmp_path / f"data-{attempt}") for _ in range(5)]
         answers = [said(launcher) for launcher in launchers]
         assert sum("pid" in answer for answer in answers) == 1, answers
         assert [answer for answer in answers if "pid" not in answer] == [{"refused": "data_directory_in_use"}] * 4
+        refused += sum("refused" in answer for answer in answers)
         for launcher in launchers:
             end(launcher)
+    figure("F33", launchers=20, refused=refused)
 
 
 def test_it_dies_with_its_launcher_and_the_next_one_takes_over(tmp_path: Path) -> None:
-    pids = []
+    pids, longest = [], 0.0
     for _ in range(5):
+        began = time.monotonic()
         launcher = launch(tmp_path / "data")
         answer = said(launcher)  # never refused: it waits for the orphan of the one before to be gone
+        longest = max(longest, time.monotonic() - began)
         pids.append(answer["pid"])
         client = redis.Redis.from_url(str(live_url(tmp_path / "data")), protocol=2)
         assert client.rpush("list", "x") == len(pids)
@@ -294,6 +299,7 @@ def test_it_dies_with_its_launcher_and_the_next_one_takes_over(tmp_path: Path) -
         end(launcher)
     until(lambda: not Path(f"/proc/{pids[-1]}").exists())
     assert len(set(pids)) == 5
+    figure("F33", launchers_killed=5, next_one_serves_s=longest)
 
 
 def give_away(path: Path) -> None:

@@ -33,6 +33,7 @@ recovery = "{recovery}"
 [timing]
 lease = 2.0
 scan = 0.25
+attempts = 1000
 attempts_total = 1000
 """
 # What an installation is to be told so that it can ask our model.

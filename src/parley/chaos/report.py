@@ -82,6 +82,7 @@ def _lines(found: Verdict) -> Iterator[str]:
     yield _line("left in the queues", f"{found.left}" if found.left >= 0 else "not known: Redis does not answer")
     yield _line("takeovers", f"{found.takeovers}")
     yield _line("frozen reply", f"half of them {found.frozen_p50:.2f} s, the longest {found.frozen_max:.2f} s")
+    yield _line("not written", f"half of them {found.stopped_p50:.2f} s, the longest {found.stopped_max:.2f} s")
     yield _line(
         "checked", f"{found.characters} characters over {found.connections} connections, {found.outages} failed"
     )

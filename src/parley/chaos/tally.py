@@ -1,5 +1,6 @@
 """The tally: what was accepted against what was seen of it, and the verdict. Pure."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +17,8 @@ Hurt = Counter[tuple[Part, Fault]]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What came of a run. Times are seconds; `frozen` is from a reply's last text before a takeover to its next.
+    """What came of a run. Times are seconds; `frozen` is from a reply's last text before a takeover to its next, as a
+    viewer saw it: over whatever server lived; `stopped` is the same by the log's clock: when it was written.
 
     `lost`, `repeated`, `out_of_order` and `wrong` count flaws: of them there may be none. `left` counts what is still
     in the queues. `forgotten` are the bytes that Redis was made to forget, `rollbacks` turns of which a viewer was
@@ -38,6 +40,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     hurt: dict[Part, dict[Fault, int]]
     frozen_p50: float
     frozen_max: float
+    stopped_p50: float
+    stopped_max: float
     characters: int
     frames: int
     connections: int
@@ -90,7 +94,8 @@ def verdict(
     if rollbacks and ours and not any(part == "redis" for part, _ in hurt):
         flaws.append(Flaw("lost", f"{rollbacks} turns were taken back though nothing happened to Redis"))
     kinds = Counter(flaw.kind for flaw in flaws)
-    gaps = sorted(gap for talk in talks for gap in talk.viewers[0].gaps)
+    gaps = [gap for talk in talks for gap in talk.viewers[0].gaps]
+    stops = [stop for talk in talks for stop in talk.viewers[0].stops]
     by_part = {
         part: {fault: hurt[part, fault] for fault in FAULTS}
         | {fault: hurt[part, fault] for fault in ROLLBACKS if hurt[part, fault]}
@@ -110,8 +115,10 @@ def verdict(
         takeovers=sum(talk.takeovers for talk in talks),
         rewinds=sum(turn.rewinds for viewer in viewers for turn in viewer.view.turns.values()),
         hurt=by_part,
-        frozen_p50=round(gaps[len(gaps) // 2], 3) if gaps else 0.0,
-        frozen_max=round(gaps[-1], 3) if gaps else 0.0,
+        frozen_p50=round(statistics.median_high(gaps or [0.0]), 3),
+        frozen_max=round(max(gaps, default=0.0), 3),
+        stopped_p50=round(statistics.median_high(stops or [0.0]), 3),
+        stopped_max=round(max(stops, default=0.0), 3),
         characters=sum(len(turn.body) for viewer in viewers for turn in viewer.view.turns.values()),
         frames=sum(viewer.frames for viewer in viewers),
         connections=sum(viewer.connections for viewer in viewers),

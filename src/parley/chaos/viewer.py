@@ -58,7 +58,10 @@ class Viewer:
         self.rollbacks = 0  # turns of which something was taken back: only a hurt Redis may cause that
         self.last_delta: dict[str, float] = {}
         self.gaps: list[float] = []  # seconds from a turn's last text before a takeover to its first text behind it
+        self.stops: list[float] = []  # the same by the log's clock: what a line or a viewer took is not in it
         self._frozen: dict[str, float] = {}
+        self._written: dict[str, float] = {}  # when a turn's last text was written
+        self._stopped: dict[str, float] = {}
         # Frames that came before the one that should, by number, and the flaw that this is.
         self._early: dict[int, dict[str, Any]] = {}
         self._gap = Flaw("lost", "")
@@ -118,15 +121,23 @@ class Viewer:
     def _apply(self, frame: dict[str, Any]) -> None:
         self.view.apply(frame["cursor"], self.view.cursor, _event.decode(json.dumps(frame)))
         self.frames += 1
-        turn = frame.get("turn", "")
+        turn, written = frame.get("turn", ""), cursors.milliseconds(frame["cursor"]) / 1000
         if frame["type"] == "takeover":
             self._frozen[turn] = self.last_delta.get(turn, 0.0)
+            self._stopped[turn] = self._written.get(turn, 0.0)
         elif frame["type"] == "delta":
-            now = time.monotonic()
-            since = self._frozen.pop(turn, 0.0)
-            if since:
-                self.gaps.append(now - since)
-            self.last_delta[turn] = now
+            self._moved(turn)
+            if since := self._stopped.pop(turn, 0.0):
+                self.stops.append(written - since)
+            self._written[turn] = written
+
+    def _moved(self, turn: str) -> None:
+        """There is more of its text than before."""
+        now = time.monotonic()
+        since = self._frozen.pop(turn, 0.0)
+        if since:
+            self.gaps.append(now - since)
+        self.last_delta[turn] = now
 
     def _restore(self, frame: dict[str, Any]) -> None:
         self.snapshots += 1
@@ -142,6 +153,12 @@ class Viewer:
         older = {name: self.view.turns[name] for name in list(self.view.turns)[: frame.get("first", 0)]}
         turns = {name: old for name, old in older.items() if name not in turns} | turns
         self.rollbacks += sum(takes_back(old, turns.get(name)) for name, old in self.view.turns.items())
+        for name, old in self.view.turns.items():
+            if name in turns and len(turns[name].body) > len(old.body):
+                self._moved(name)
+                # When that was written a snapshot does not say.
+                self._written.pop(name, None)
+                self._stopped.pop(name, None)
         self.view.turns = turns
         self.view.cursor = frame["cursor"]
         self.started = True
