@@ -1,13 +1,13 @@
 """For everyone: axe finds nothing in any state, size and theme; all by keyboard; the focus is never taken away."""
 
-import asyncio
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.stage import call, ended, message, opened, parley, replies, say, stored, visit
+from tests.browser.chromium import play
+from tests.browser.stage import call, drawn, ended, message, opened, parley, replies, say, stored, visit
 from tests.system.deployment import until
 
 pytestmark = pytest.mark.browser
@@ -63,6 +63,7 @@ async def sound(page: Page, state: str) -> None:
         await page.set_viewport_size({"width": width, "height": height})
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            await drawn(page)
             assert (state, width, scheme, await broken(page)) == (state, width, scheme, [])
     await page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
 
@@ -86,6 +87,7 @@ def test_axe_finds_nothing_in_any_state_size_and_theme() -> None:
                 await expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
                 await sound(page, "settings")
                 await page.get_by_label("Appearance").select_option("contrast")
+                await drawn(page)
                 assert await broken(page) == []
                 await page.get_by_label("Appearance").select_option("")
                 await page.keyboard.press("Escape")
@@ -99,7 +101,7 @@ def test_axe_finds_nothing_in_any_state_size_and_theme() -> None:
                 await expect(page.locator(".katex").first).to_be_visible()
                 await expect(page.locator(".hljs-keyword").first).to_be_visible()
                 await sound(page, "rich")
-                await say(page, "say 2000 tag=long delay=0.02 reasoning=3")
+                await say(page, "say 20000 tag=long delay=0.02 reasoning=3")
                 await expect(replies(page).nth(1)).to_contain_text("long:0003")
                 await sound(page, "streaming")
                 await page.get_by_role("button", name="Stop the reply").click()
@@ -108,7 +110,7 @@ def test_axe_finds_nothing_in_any_state_size_and_theme() -> None:
                 await expect(page.get_by_role("alert")).to_be_visible()
                 await sound(page, "failed")
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_everything_can_be_done_by_keyboard_and_the_focus_stays() -> None:
@@ -141,7 +143,7 @@ def test_everything_can_be_done_by_keyboard_and_the_focus_stays() -> None:
                 assert "Search titles" not in await walk(page, 25)
                 assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 async def walk(page: Page, steps: int) -> list[str]:
@@ -172,6 +174,7 @@ def test_what_can_be_pressed_is_large_enough() -> None:
                 await ended(page)
                 for width, height in SIZES:
                     await page.set_viewport_size({"width": width, "height": height})
+                    await drawn(page)
                     small = await page.evaluate(
                         """() => [...document.querySelectorAll("button, a, select, input, summary")]
                           .filter((each) => each.checkVisibility({visibilityProperty: true}))
@@ -182,7 +185,7 @@ def test_what_can_be_pressed_is_large_enough() -> None:
                     )
                     assert (width, small) == (width, [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_who_wants_less_motion_or_own_colours_gets_that() -> None:
@@ -200,4 +203,4 @@ def test_who_wants_less_motion_or_own_colours_gets_that() -> None:
                 await page.keyboard.press("Escape")
                 await ended(page)
 
-    asyncio.run(main())
+    play(main())

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.chromium import play
 from tests.browser.stage import ended, named, opened, parley, replies, say, shown, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
@@ -100,7 +101,7 @@ def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed()
             assert [turn["status"] for turn in stored(up, name)] == ["completed", "cancelled"]
 
     with parley() as up:
-        asyncio.run(main(up))
+        play(main(up))
 
 
 def test_where_nothing_streams_the_page_asks() -> None:
@@ -115,4 +116,4 @@ def test_where_nothing_streams_the_page_asks() -> None:
             await shows(page, tokens("asked", 200))
 
     with parley() as up:
-        asyncio.run(main(up))
+        play(main(up))

@@ -6,7 +6,8 @@ import pytest
 from playwright.async_api import expect
 from websockets.asyncio.client import connect
 
-from tests.browser.stage import ended, opened, parley, replies, say, shows, tokens, visit
+from tests.browser.chromium import play
+from tests.browser.stage import ended, named, opened, parley, replies, say, shows, tokens, visit
 from tests.system.test_seed_rows import token_of
 
 pytestmark = pytest.mark.browser
@@ -27,7 +28,7 @@ def test_b40_what_was_said_by_socket_is_there_after_a_refresh() -> None:
             async with visit(up) as (context, watch):
                 page = await opened(context, f"{up.url}/chat/{token}")
                 await ended(page)
-                assert "/c/conv_" in page.url  # the token does not stay in the address
+                await named(page)  # the token does not stay in the address
                 await shows(page, tokens("socket", 2))
                 await say(page, "say 2 tag=page")
                 await ended(page, 1)
@@ -36,7 +37,7 @@ def test_b40_what_was_said_by_socket_is_there_after_a_refresh() -> None:
                 await shows(page, tokens("page", 2), 1)
                 assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_b40_a_token_that_is_over_leads_to_a_new_chat() -> None:
@@ -50,9 +51,9 @@ def test_b40_a_token_that_is_over_leads_to_a_new_chat() -> None:
                 page = await opened(context, f"{up.url}/chat/{UNKNOWN}")
                 told = page.get_by_text("This chat has expired or does not exist. A new one begins here.").first
                 await expect(told).to_be_visible()
-                assert page.url == f"{up.url}/"
+                await expect(page).to_have_url(f"{up.url}/")
                 await say(page, "say 2 tag=anew")
                 await ended(page)
                 await shows(page, tokens("anew", 2))
 
-    asyncio.run(main())
+    play(main())

@@ -1,12 +1,11 @@
 """CommonMark's own examples: which of them the page reads as the standard says."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Route
 
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 
 pytestmark = pytest.mark.browser
 
@@ -63,4 +62,4 @@ def test_the_standards_examples_are_read_as_it_says() -> None:
             # GitHub's: bare addresses are links; ours: formulas, and a hundred entities of two thousand.
             assert len(got["wrong"]) <= 30
 
-    asyncio.run(main())
+    play(main())

@@ -1,6 +1,5 @@
 """What surrounds the messages: models, keys, the sheet on a phone, the keyboard, long conversations."""
 
-import asyncio
 import json
 import re
 import urllib.request
@@ -10,8 +9,22 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.chromium import in_page
-from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shows, stored, tokens, visit
+from tests.browser.chromium import in_page, play
+from tests.browser.stage import (
+    call,
+    ended,
+    holds,
+    message,
+    named,
+    opened,
+    parley,
+    replies,
+    say,
+    shows,
+    stored,
+    tokens,
+    visit,
+)
 from tests.system.deployment import Deployment, configuration, deployment, until, upstream, workplace
 
 pytestmark = pytest.mark.browser
@@ -76,7 +89,7 @@ def test_the_picked_model_answers_and_other_tabs_see_the_choice(up: Deployment) 
             assert stored(up, conversation)[1]["model"] == "a"
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_the_access_key_is_asked_for_until_it_is_right() -> None:
@@ -99,17 +112,18 @@ def test_the_access_key_is_asked_for_until_it_is_right() -> None:
                 await expect(dialog).to_be_hidden()
                 session = call(up, "/sessions", {"name": "Ada"}, authorization="Bearer open-sesame")["token"]
                 theirs = await opened(context, f"{up.url}/chat/{session}")
-                assert theirs.url == f"{up.url}/"
+                await expect(theirs).to_have_url(f"{up.url}/")
                 await say(theirs, "say 2 tag=hers")
                 await ended(theirs)
+                await expect(theirs.get_by_role("navigation").get_by_role("link", name="tag=hers")).to_be_visible()
                 await expect(theirs.get_by_role("navigation").get_by_role("link", name="tag=in")).to_have_count(0)
             async with visit(up) as (context, watch):
                 page = await opened(context, f"{up.url}/?token=open-sesame")
                 await expect(page.get_by_role("link", name="tag=in")).to_be_visible()
-                assert page.url == f"{up.url}/"
+                await expect(page).to_have_url(f"{up.url}/")
                 assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_everything_is_reached_by_keyboard_and_has_a_name(up: Deployment) -> None:
@@ -156,7 +170,7 @@ def test_everything_is_reached_by_keyboard_and_has_a_name(up: Deployment) -> Non
             )
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_on_a_phone_the_list_is_a_sheet(up: Deployment) -> None:
@@ -182,7 +196,7 @@ def test_on_a_phone_the_list_is_a_sheet(up: Deployment) -> None:
             assert wide == 0, "nothing sticks out"
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 async def at_end(page: Page) -> bool:
@@ -191,12 +205,24 @@ async def at_end(page: Page) -> bool:
     return float(await page.locator("#messages").evaluate(script)) < 60
 
 
-async def _until_at_end(page: Page) -> None:
-    for _ in range(200):
-        if await at_end(page):
-            return
-        await page.wait_for_timeout(20)
-    raise AssertionError("the end is not in sight")
+async def until_at_end(page: Page) -> None:
+    await holds(lambda: at_end(page), "the end to be in sight")
+
+
+async def rested(page: Page) -> float:
+    """Where the messages stand once they have stood there for some frames; a wheel rolls them over several."""
+    script = """() => new Promise((done) => {
+      const messages = document.getElementById("messages");
+      let [top, frames] = [-1, 0];
+      const look = () => {
+        frames = messages.scrollTop === top ? frames + 1 : 0;
+        top = messages.scrollTop;
+        if (frames < 20) requestAnimationFrame(look);
+        else done(top);
+      };
+      look();
+    })"""
+    return float(await in_page(page, script))
 
 
 def test_a_long_conversation_opens_at_its_end_and_stays_there_unless_the_reader_leaves(up: Deployment) -> None:
@@ -208,28 +234,28 @@ def test_a_long_conversation_opens_at_its_end_and_stays_there_unless_the_reader_
         async with visit(up, viewport=WINDOW) as (context, watch):
             page = await opened(context, f"{up.url}/c/{name}")
             await expect(replies(page)).to_have_count(50)
-            await _until_at_end(page)
+            await until_at_end(page)
             # The reader goes up; a reply does not pull them down.
             await page.locator("#messages").hover()
             await page.mouse.wheel(0, -1500)
             jump = page.get_by_role("button", name="Jump to the end")
             await expect(jump).to_be_visible()
             await message(page).fill("")
-            before = await in_page(page, "() => document.getElementById('messages').scrollTop")
+            before = await rested(page)
             call(up, f"/conversations/{name}/turns", {"input": "say 300 tag=more delay=0.002"})
             await expect(replies(page).last).to_contain_text("more:0299")
-            assert abs(await in_page(page, "() => document.getElementById('messages').scrollTop") - before) < 5
+            assert abs(await rested(page) - before) < 5
             await jump.click()
-            await _until_at_end(page)
+            await until_at_end(page)
             await expect(jump).to_be_hidden()
             # At the end, it keeps the reply's end in sight.
             await say(page, "say 600 tag=down delay=0.002")
             for at in (100, 300, 599):
                 await expect(replies(page).last).to_contain_text(f"down:{at:04d}")
-                await _until_at_end(page)
+                await until_at_end(page)
             await page.get_by_role("button", name="Show earlier messages").click()
             await expect(replies(page)).to_have_count(72)
             await expect(replies(page).first).to_have_text(re.compile(tokens("n0", 40)))
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
+from tests.browser.chromium import play
 from tests.browser.stage import PATIENCE, ended, named, opened, parley, replies, say, visit
 from tests.system.deployment import Deployment
 
@@ -54,7 +55,7 @@ def test_it_can_be_taken_back_for_a_while(up: Deployment) -> None:
             await until_gone(context, up, name)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_closing_the_tab_does_what_was_asked_for(up: Deployment) -> None:
@@ -66,7 +67,7 @@ def test_closing_the_tab_does_what_was_asked_for(up: Deployment) -> None:
             await page.close()
             await until_gone(context, up, name)
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_a_tab_that_died_was_told_to_delete_is_deleted_by_the_next(up: Deployment) -> None:
@@ -79,7 +80,7 @@ def test_what_a_tab_that_died_was_told_to_delete_is_deleted_by_the_next(up: Depl
             await opened(context, up.url)
             await until_gone(context, up, name)
 
-    asyncio.run(main())
+    play(main())
 
 
 async def until_gone(context: BrowserContext, up: Deployment, name: str) -> None:

@@ -1,13 +1,12 @@
 """How much work the page makes: of a reply that streams, of what it fetches first, of a long conversation."""
 
-import asyncio
 import gzip
 import re
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chromium import PAGE, in_page, modules
+from tests.browser.chromium import PAGE, in_page, modules, play
 from tests.browser.stage import ended, opened, parley, say, visit
 
 pytestmark = pytest.mark.browser
@@ -91,7 +90,7 @@ def test_a_reply_that_streams_touches_few_nodes_and_keeps_the_selection() -> Non
             assert got["added"] - got["removed"] >= got["nodes"], "all was seen"
             assert got["added"] <= 2_000
 
-    asyncio.run(main())
+    play(main())
 
 
 IMPORT = re.compile(r'^(?:import|export)\b[^;]*?from "(\.[^"]+)"|^import "(\.[^"]+)"', re.MULTILINE)
@@ -135,7 +134,7 @@ def test_nothing_is_asked_of_others_or_twice_and_libraries_only_when_needed() ->
                 await expect(page.locator(".katex")).to_be_visible()
                 assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_library_that_cannot_be_fetched_leaves_the_text() -> None:
@@ -153,7 +152,7 @@ def test_a_library_that_cannot_be_fetched_leaves_the_text() -> None:
                 await expect(reply.locator("pre")).to_have_text("x = 1")
                 await expect(reply.locator(".formula").first).to_have_text("x^2")
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_the_page_itself_never_scrolls() -> None:
@@ -172,4 +171,4 @@ def test_the_page_itself_never_scrolls() -> None:
                 assert page_height == window
                 assert thread > 2 * window
 
-    asyncio.run(main())
+    play(main())

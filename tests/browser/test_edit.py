@@ -1,12 +1,11 @@
 """A message written anew, and a reply asked for once more: each is a version beside the one before."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.chromium import in_page
+from tests.browser.chromium import in_page, play
 from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
@@ -83,7 +82,7 @@ def test_an_edited_message_is_a_version_beside_the_first(up: Deployment) -> None
             assert stored(up, conversation)[3]["parent"] == third["turn"]
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_escape_in_an_edit_stops_no_reply_and_sending_it_does(up: Deployment) -> None:
@@ -99,8 +98,8 @@ def test_escape_in_an_edit_stops_no_reply_and_sending_it_does(up: Deployment) ->
             await edit(page, 0)
             await field(page).fill("say 2 tag=short")
             await field(page).press("Enter")
-            await ended(page)
             await shows(page, tokens("short", 2))
+            await ended(page)
             long, short = stored(up, await named(page))
             assert (long["status"], short["status"]) == ("cancelled", "completed")
             assert long["text"].startswith("long:0000"), "its text is kept"
@@ -108,7 +107,7 @@ def test_escape_in_an_edit_stops_no_reply_and_sending_it_does(up: Deployment) ->
             await expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_any_reply_can_be_asked_for_again(up: Deployment) -> None:
@@ -130,7 +129,7 @@ def test_any_reply_can_be_asked_for_again(up: Deployment) -> None:
             assert turns[2]["request"] == turns[0]["request"]
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_else_a_program_said_with_a_message_stays(up: Deployment) -> None:
@@ -149,7 +148,7 @@ def test_what_else_a_program_said_with_a_message_stays(up: Deployment) -> None:
             assert stored(up, name)[1]["request"]["input"] == [parts[0], {"role": "user", "content": "say 1 tag=after"}]
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_on_a_phone_the_reply_is_not_covered_by_the_keyboard(up: Deployment) -> None:
@@ -167,4 +166,4 @@ def test_on_a_phone_the_reply_is_not_covered_by_the_keyboard(up: Deployment) -> 
             assert await in_page(page, "() => document.documentElement.scrollWidth - innerWidth") == 0
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

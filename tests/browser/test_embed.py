@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, FrameLocator, Page, expect
 
-from tests.browser.chromium import Watch
-from tests.browser.stage import tokens, visit
+from tests.browser.chromium import Watch, play
+from tests.browser.stage import holds, tokens, visit
 from tests.system.deployment import Deployment, configuration, deployment, environment, upstream, workplace
 from tests.tutorial import blocks, matches
 
@@ -129,6 +129,15 @@ def complaints(watch: Watch) -> list[str]:
     return [line for line in watch.complaints if "autofocus" not in line]
 
 
+async def heard(watch: Watch, *words: str) -> None:
+    """Wait until a browser complains in one of these words."""
+
+    async def complained() -> bool:
+        return any(word in line for line in watch.complaints for word in words)
+
+    await holds(complained, f"complaints about {words}")
+
+
 def test_a_visitor_talks_to_the_assistant_and_finds_the_reply_again() -> None:
     async def main() -> None:
         with place() as at:
@@ -140,14 +149,14 @@ def test_a_visitor_talks_to_the_assistant_and_finds_the_reply_again() -> None:
                 await page.reload()
                 await expect(replies).to_contain_text("kept:0020")
                 await expect(replies).to_have_attribute("aria-busy", "false")
-                assert " ".join((await replies.locator("> .prose").inner_text()).split()) == tokens("kept", 300)
+                await expect(replies.locator("> .prose")).to_have_text(tokens("kept", 300), use_inner_text=True)
                 assert await page.evaluate("document.querySelector('iframe')") is None, "it is in a shadow root"
                 outside = [each for each in watch.requests if not each.startswith(at.origin)]
                 assert (complaints(watch), outside) == ([], [])
             (listed,) = await asyncio.to_thread(conversations, at.up)
             assert (listed["assistant"], listed["title"]) == ("capitals", "say 300 tag=kept delay=0.01")
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_visitors_of_a_server_with_a_key_have_a_session_each() -> None:
@@ -158,12 +167,15 @@ def test_visitors_of_a_server_with_a_key_have_a_session_each() -> None:
                 await say(frame, "say 3 tag=mine")
                 await expect(frame.get_by_role("article", name="Reply")).to_contain_text("mine:0002")
                 assert complaints(watch) == []
-                addresses = [each.url for each in page.frames]
-                assert not any(session["token"] in address for address in addresses), "the token leaves the address"
+
+                async def unnamed() -> bool:
+                    return not any(session["token"] in each.url for each in page.frames)
+
+                await holds(unnamed, "the token to leave the address")
             async with at.open("") as (_, page, frame, _):
                 await expect(frame.get_by_role("dialog", name="Access key")).to_be_visible()
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_pages_of_other_origins_get_neither_the_script_nor_the_frame() -> None:
@@ -177,11 +189,11 @@ def test_pages_of_other_origins_get_neither_the_script_nor_the_frame() -> None:
             async with visit(at.up) as (context, watch):
                 page = await context.new_page()
                 await page.goto(f"{stranger}/script.html")
+                await heard(watch, "CORS policy", "403")
                 assert await page.evaluate("customElements.get('parley-chat') === undefined")
-                assert any("CORS policy" in line or "403" in line for line in watch.complaints), watch.complaints
                 watch.complaints.clear()
                 await page.goto(f"{stranger}/frame.html")
-                assert any("frame-ancestors" in line for line in watch.complaints), watch.complaints
+                await heard(watch, "frame-ancestors")
                 assert await page.frames[1].evaluate("document.querySelector('#message') === null")
                 # Who may embed may not speak to the API for that.
                 await page.goto(at.page(""))
@@ -189,4 +201,4 @@ def test_pages_of_other_origins_get_neither_the_script_nor_the_frame() -> None:
                 refused = await page.evaluate(f"url => {asked}", f"{at.up.url}/api/models")
                 assert refused == "refused"
 
-    asyncio.run(main())
+    play(main())

@@ -1,6 +1,5 @@
 """A browser's own EventSource on a conversation's events: it comes back by itself, loses nothing, repeats nothing."""
 
-import asyncio
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.chromium import play
 from tests.browser.stage import parley, visit
 from tests.system.deployment import Deployment
 
@@ -64,4 +64,4 @@ def test_an_event_source_resumes_after_a_kill(victims: tuple[str, ...]) -> None:
                 text = "".join(event["text"] for event in heard if event["type"] == "delta")
                 assert text == "".join(f"t:{at:04d} " for at in range(TOKENS))
 
-    asyncio.run(main())
+    play(main())

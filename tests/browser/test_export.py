@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.chromium import in_page, modules
-from tests.browser.stage import call, ended, named, opened, parley, replies, say, shows, stored, tokens, visit
+from tests.browser.chromium import in_page, modules, play
+from tests.browser.stage import call, copied, ended, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment, environment
 
 pytestmark = pytest.mark.browser
@@ -73,7 +73,7 @@ def test_a_conversation_as_a_file(up: Deployment, tmp_path: Path) -> None:
             assert [turn["text"] for turn in copy] == [turn["text"] for turn in told["turns"]]
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_long_conversation_is_exported_whole(up: Deployment) -> None:
@@ -102,7 +102,7 @@ def test_a_long_conversation_is_exported_whole(up: Deployment) -> None:
             assert text.count("## You") == len(texts)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_a_reply_cost_is_told_on_demand(up: Deployment) -> None:
@@ -128,7 +128,7 @@ def test_what_a_reply_cost_is_told_on_demand(up: Deployment) -> None:
             await expect(figures).to_be_hidden()
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_figures_of_every_kind() -> None:
@@ -151,7 +151,7 @@ def test_figures_of_every_kind() -> None:
             empty = {"model": "", "usage": None, "createdAt": 0, "startedAt": 0, "endedAt": 0, "attempts": 0}
             assert await in_page(page, script, empty) == {}
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_replies_and_code_are_copied(up: Deployment) -> None:
@@ -175,11 +175,10 @@ def test_replies_and_code_are_copied(up: Deployment) -> None:
                 await found.hover()
                 await found.click()
                 await expect(found).to_have_class(re.compile("done"))
-                copied = await in_page(page, "() => navigator.clipboard.readText()")
-                assert copied.strip() == str(text).strip()
+                await copied(page, str(text))
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_an_exported_file_is_read_in_again(up: Deployment, tmp_path: Path) -> None:
@@ -209,4 +208,4 @@ def test_an_exported_file_is_read_in_again(up: Deployment, tmp_path: Path) -> No
             assert {**kept, "response": ""} == {**read, "response": ""}
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

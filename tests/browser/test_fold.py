@@ -1,6 +1,5 @@
 """The page folds what the core folds: random logs, told by the codec, looked at by both."""
 
-import asyncio
 import random
 from typing import Any
 
@@ -16,7 +15,7 @@ from parley.core.snapshot import Partial, Snapshot
 from parley.core.turn import ROOT, Outcome, Request, Status, Turn, TurnError
 from parley.core.view import View
 from parley.wire import frames
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 
 pytestmark = pytest.mark.browser
 
@@ -152,7 +151,7 @@ def test_folds_what_the_core_folds_from_any_cut() -> None:
                     folded += 1
             assert folded == 96
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_frame_that_does_not_join_is_refused_and_changes_nothing() -> None:
@@ -188,7 +187,7 @@ def test_a_frame_that_does_not_join_is_refused_and_changes_nothing() -> None:
             got = await in_page(page, script)
             assert got == {"early": False, "taken": [], "late": False, "same": True, "cursor": "1-1"}
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_shows_the_path_to_what_was_said_last_unless_another_was_chosen() -> None:
@@ -218,4 +217,4 @@ def test_shows_the_path_to_what_was_said_last_unless_another_was_chosen() -> Non
                 "a/a d/bd e/e", None, "a/a b/bd c/c", "c", "a/a d/bd f/ef", "d e",
             ]  # fmt: skip
 
-    asyncio.run(main())
+    play(main())

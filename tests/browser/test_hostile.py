@@ -1,12 +1,11 @@
 """Hostile text stays text: no script runs, no request leaves, no link leads anywhere but to http and https."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 from tests.browser.stage import call, ended, message, opened, parley, replies, say, stored, visit
 from tests.system.deployment import until
 
@@ -145,11 +144,11 @@ def test_hostile_text_is_inert_in_history_and_while_it_streams() -> None:
             async with visit(up) as (context, watch):
                 page = await opened(context, f"{up.url}/c/{name}")
                 await expect(replies(page)).to_have_count(len(told))
-                for text in ("\n\n".join(said[at::4]) for at in range(4)):
-                    await say(page, text)
+                for at in range(4):
+                    await say(page, "\n\n".join(said[at::4]))
                     await expect(message(page)).to_have_value("")
-                    await ended(page, await replies(page).count() - 1)
-                await expect(replies(page)).to_have_count(len(told) + 4)
+                    await expect(replies(page)).to_have_count(len(told) + at + 1)
+                    await ended(page, len(told) + at)
                 look = await in_page(page, LOOK)
                 harmless(look)
                 assert look["links"], "links to https are links"
@@ -162,7 +161,7 @@ def test_hostile_text_is_inert_in_history_and_while_it_streams() -> None:
                 harmless(await in_page(page, LOOK))
                 assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_markdown_alone_makes_nothing_but_these_nodes() -> None:
@@ -201,4 +200,4 @@ def test_markdown_alone_makes_nothing_but_these_nodes() -> None:
             harmless(await in_page(page, script, list(HOSTILE)))
             assert all(url.startswith("http://page.test/static/") for url in asked)
 
-    asyncio.run(main())
+    play(main())

@@ -1,6 +1,5 @@
 """Every word of the page in every language, and the page turned for those that are written from right to left."""
 
-import asyncio
 import json
 import re
 from html.parser import HTMLParser
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chromium import PAGE, in_page, modules
+from tests.browser.chromium import PAGE, in_page, modules, play
 from tests.browser.stage import parley, visit
 
 pytestmark = pytest.mark.browser
@@ -100,7 +99,7 @@ def test_each_language_has_the_plurals_it_needs() -> None:
                 for key in got["counted"]:
                     assert set(dictionary(language)[key]) == set(categories), (language, key)
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_whatever_a_module_says_passes_through_t() -> None:
@@ -136,7 +135,7 @@ def test_the_nearest_language_is_spoken() -> None:
             order = 'async () => (await import("/static/js/i18n.js")).pick(["xx", "fr-CA", "de"])'
             assert await in_page(page, order) == "fr"
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_arabic_is_written_from_right_to_left_and_can_be_changed() -> None:
@@ -166,7 +165,7 @@ def test_arabic_is_written_from_right_to_left_and_can_be_changed() -> None:
                 await expect(page.get_by_role("article", name=dictionary("it")["Reply"])).to_contain_text("rtl:0004")
                 assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_directions_are_those_of_the_language_only() -> None:

@@ -1,11 +1,10 @@
 """Markdown as models write it becomes the nodes it means; what is closed is never touched again."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 
 pytestmark = pytest.mark.browser
 
@@ -126,7 +125,7 @@ def test_markdown_means_what_it_says() -> None:
             got = await in_page(page, HTML, list(CASES))
             assert dict(zip(CASES, got, strict=True)) == CASES
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_closed_blocks_are_never_touched_again_while_a_reply_streams() -> None:
@@ -167,7 +166,7 @@ def test_closed_blocks_are_never_touched_again_while_a_reply_streams() -> None:
             assert got["most"] >= got["blocks"] - 1
             assert got["added"] < 400, "the open block is changed in place, not made anew"
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_is_open_at_the_end_is_shown_as_if_it_were_closed() -> None:
@@ -190,7 +189,7 @@ def test_what_is_open_at_the_end_is_shown_as_if_it_were_closed() -> None:
             got: Any = await in_page(page, script, list(cases))
             assert dict(zip(cases, got, strict=True)) == cases
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_hostile_lengths_take_no_time() -> None:
@@ -220,4 +219,4 @@ def test_hostile_lengths_take_no_time() -> None:
             # The slowest takes about 0.4 s on a quiet machine; what is quadratic takes minutes.
             assert max(took) < 30_000
 
-    asyncio.run(main())
+    play(main())

@@ -1,11 +1,9 @@
 """The page below a path, in a program that mounts it."""
 
-import asyncio
-
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chromium import Watch, chromium
+from tests.browser.chromium import Watch, person, play
 from tests.browser.stage import PATIENCE, ended, message, named, opened, replies, say, shows
 from tests.library.test_app import shop
 from tests.redis_servers import running as redis_running
@@ -16,8 +14,7 @@ pytestmark = pytest.mark.browser
 
 def test_everything_a_person_does_stays_below_the_path() -> None:
     async def main(url: str) -> None:
-        async with chromium() as browser:
-            context = await browser.new_context()
+        async with person() as context:
             context.set_default_timeout(PATIENCE)
             watch = Watch(context, f"{url}/chat")
             page = await opened(context, f"{url}/chat")  # without its slash
@@ -30,7 +27,7 @@ def test_everything_a_person_does_stays_below_the_path() -> None:
             await expect(replies(page)).to_have_count(1)
             await page.get_by_role("link", name="New conversation").first.click()
             await expect(replies(page)).to_have_count(0)
-            assert page.url == f"{url}/chat/"
+            await expect(page).to_have_url(f"{url}/chat/")
             await page.get_by_role("link", name="good morning").click()
             await expect(replies(page)).to_have_count(1)
             await message(page).wait_for()
@@ -39,4 +36,4 @@ def test_everything_a_person_does_stays_below_the_path() -> None:
     with redis_running() as redis, workplace() as directory:
         arguments = f"redis={redis.url!r}, prefix='below:'"
         with shop(directory, arguments, lifespan=True) as (url, _):
-            asyncio.run(main(url))
+            play(main(url))

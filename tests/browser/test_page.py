@@ -1,18 +1,43 @@
 """The first page, as a person uses it: talk, watch, stop, reload, look from another tab, and lose the server."""
 
-import asyncio
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import ended, message, named, opened, parley, replies, say, shown, shows, stored, tokens, visit
+from tests.browser.chromium import in_page, play
+from tests.browser.stage import (
+    ended,
+    message,
+    named,
+    opened,
+    parley,
+    replies,
+    say,
+    shown,
+    shows,
+    stored,
+    tokens,
+    visit,
+    witnessed,
+)
 from tests.system.deployment import Deployment, until
 
 pytestmark = pytest.mark.browser
+
+# What a reply that is not whole shows, each time that changes.
+PARTS = """() => {
+  globalThis.parts = [];
+  const note = () => {
+    const text = document.querySelector('.reply[aria-busy="true"] > .prose')?.innerText;
+    if (text) globalThis.parts.push(text);
+  };
+  new MutationObserver(note).observe(document.getElementById("thread"), {childList: true, characterData: true, subtree: true});
+}"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +51,13 @@ def test_talk_and_watch_it_stream(up: Deployment) -> None:
     async def main() -> None:
         async with visit(up) as (context, watch):
             page = await opened(context, up.url)
+            await in_page(page, PARTS)
             await say(page, "say 120 tag=first delay=0.01 reasoning=5")
-            await expect(replies(page)).to_have_attribute("aria-busy", "true")
-            await expect(replies(page)).to_contain_text("first:0005")
-            assert "first:0119" not in await shown(page), "it is shown while it is written"
             conversation = await named(page)
             await ended(page)
+            parts = await in_page(page, "() => globalThis.parts")
+            assert [part for part in parts if "first:0005" in part], "it is shown while it is written"
+            assert all(tokens("first", 120).startswith(" ".join(part.split())) for part in parts)
             await shows(page, tokens("first", 120))
             await expect(page.get_by_role("status")).to_have_text("Reply finished")
             await expect(page.get_by_text("Thoughts")).to_be_visible()
@@ -51,7 +77,7 @@ def test_talk_and_watch_it_stream(up: Deployment) -> None:
             await expect(replies(page)).to_have_count(2)
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_stop_keeps_the_text_and_the_next_message_goes_on(up: Deployment) -> None:
@@ -79,7 +105,7 @@ def test_stop_keeps_the_text_and_the_next_message_goes_on(up: Deployment) -> Non
             assert " ".join(turns[0]["text"].split()) == kept
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_reload_in_mid_reply_ends_with_the_exact_text_in_every_tab(up: Deployment) -> None:
@@ -105,7 +131,7 @@ def test_reload_in_mid_reply_ends_with_the_exact_text_in_every_tab(up: Deploymen
                 await shows(tab, tokens("again", 2), 1)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_the_same_reply_goes_on_when_the_server_and_the_worker_are_killed() -> None:
@@ -117,21 +143,22 @@ def test_the_same_reply_goes_on_when_the_server_and_the_worker_are_killed() -> N
         with parley() as up:
             async with visit(up) as (context, watch):
                 page = await opened(context, up.url)
-                await say(page, "say 500 tag=alive delay=0.01")
+                # The model falls silent where the first worker is lost at the latest.
+                await say(page, "say 500 tag=alive delay=0.01 hang=175 times=1")
                 for part, at in (("serve", 20), ("work", 120), ("serve", 240)):
                     await expect(replies(page).first).to_contain_text(f"alive:{at + source.randrange(50):04d}")
                     before = await shown(page)
-                    victims = up.parts(part)
-                    assert victims
-                    for pid in victims:
-                        os.kill(pid, signal.SIGKILL)
-                    # What was read stays where it is.
-                    assert (await shown(page)).startswith(before)
-                    if part == "serve":
-                        # What is said without a server is kept, and said when one is back.
-                        await say(page, f"say 2 tag=kept{at}")
-                    else:
-                        await expect(replies(page).first).to_contain_text("The worker was lost")
+                    told = "The worker was lost" if part == "work" else ""
+                    async with witnessed(page, told):
+                        victims = up.parts(part)
+                        assert victims
+                        for pid in victims:
+                            os.kill(pid, signal.SIGKILL)
+                        # What was read stays where it is.
+                        assert (await shown(page)).startswith(before)
+                        if part == "serve":
+                            # What is said without a server is kept, and said when one is back.
+                            await say(page, f"say 2 tag=kept{at}")
                 await ended(page)
                 await shows(page, tokens("alive", 500))
                 await expect(page.get_by_text("Continued after a crash")).to_be_visible()
@@ -143,7 +170,7 @@ def test_the_same_reply_goes_on_when_the_server_and_the_worker_are_killed() -> N
                 others = [line for line in watch.complaints if "ERR_" not in line and "WebSocket" not in line]
                 assert others == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_reply_that_is_written_anew_replaces_what_was_shown() -> None:
@@ -163,7 +190,7 @@ def test_a_reply_that_is_written_anew_replaces_what_was_shown() -> None:
                 assert len(text.split()) == 300
                 assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_failed_reply_says_why_and_can_be_asked_again_beside_it(up: Deployment) -> None:
@@ -188,7 +215,7 @@ def test_a_failed_reply_says_why_and_can_be_asked_again_beside_it(up: Deployment
             await expect(replies(page)).to_contain_text(tokens("sick", 4))
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_rename_and_delete_reach_the_other_tab(up: Deployment) -> None:
@@ -221,7 +248,7 @@ def test_rename_and_delete_reach_the_other_tab(up: Deployment) -> None:
             await expect(gone.get_by_text("No such conversation")).to_be_visible()
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_message_under_way_survives_a_reload_and_is_sent_once() -> None:
@@ -234,8 +261,8 @@ def test_a_message_under_way_survives_a_reload_and_is_sent_once() -> None:
                 try:
                     await say(page, "say 3 tag=once")
                     await expect(page.get_by_role("article", name="You")).to_have_text("say 3 tag=once")
+                    await expect(page).to_have_url(re.compile(f"^{re.escape(up.url)}/c/new-"))
                     draft = page.url
-                    assert draft.startswith(f"{up.url}/c/new-")
                 finally:
                     os.kill(serve, signal.SIGCONT)
                 # The message is under way somewhere between here and its receipt.
@@ -252,7 +279,7 @@ def test_a_message_under_way_survives_a_reload_and_is_sent_once() -> None:
                 other = await opened(context, draft)
                 await expect(other).to_have_url(f"{up.url}/")
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_without_a_worker_the_page_says_what_it_waits_for() -> None:
@@ -273,4 +300,4 @@ def test_without_a_worker_the_page_says_what_it_waits_for() -> None:
                 await shows(page, tokens("late", 2))
                 until(lambda: bool(up.parts("work")), what="the worker")
 
-    asyncio.run(main())
+    play(main())

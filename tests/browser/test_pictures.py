@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 from playwright.async_api import expect
 
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 from tests.browser.stage import call, ended, opened, parley, replies, stored, visit
 from tests.system.deployment import Deployment, until
 
@@ -84,7 +84,7 @@ def test_images_are_shown_and_kept_by_new_versions(up: Deployment) -> None:
             assert kept == {"role": "user", "content": "And what is that?", "images": said[0]["images"]}
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_an_image_without_words_on_a_phone(up: Deployment) -> None:
@@ -104,7 +104,7 @@ def test_an_image_without_words_on_a_phone(up: Deployment) -> None:
             assert first["request"]["input"] == second["request"]["input"]
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_is_no_picture_is_not_loaded() -> None:
@@ -132,7 +132,7 @@ def test_what_is_no_picture_is_not_loaded() -> None:
             await expect(page.get_by_text("Image 1 of 8 cannot be shown")).to_be_visible()
             assert [url for url in left if "/js/" not in url and not url.startswith("data:")] == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_called_functions_is_not_said_again_by_the_page(up: Deployment) -> None:
@@ -159,4 +159,4 @@ def test_what_called_functions_is_not_said_again_by_the_page(up: Deployment) -> 
             assert len(stored(up, name)) == 1
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

@@ -1,12 +1,11 @@
 """Messages that wait behind a reply: whoever looks sees them, and may withdraw or change them."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.chromium import in_page
+from tests.browser.chromium import in_page, play
 from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
@@ -72,7 +71,7 @@ def test_another_device_withdraws_one_and_changes_another(up: Deployment) -> Non
             assert [turn["text"] for turn in turns[2:4]] == ["", ""], "nobody answered what was withdrawn"
             assert (watch.complaints, heard.complaints) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_by_keyboard_the_focus_goes_back_to_where_one_writes(up: Deployment) -> None:
@@ -92,7 +91,7 @@ def test_by_keyboard_the_focus_goes_back_to_where_one_writes(up: Deployment) -> 
             await ended(page)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_what_a_program_said_in_parts_is_not_put_where_parts_would_be_lost(up: Deployment) -> None:
@@ -109,4 +108,4 @@ def test_what_a_program_said_in_parts_is_not_put_where_parts_would_be_lost(up: D
             await expect(replies(page)).to_have_count(2)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

@@ -1,10 +1,9 @@
 """Conversations that are kept briefly, as long as any, or until they are let go: chosen, seen, and changed."""
 
-import asyncio
-
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.chromium import play
 from tests.browser.stage import ended, named, opened, parley, say, visit
 from tests.system.deployment import Deployment
 
@@ -44,4 +43,4 @@ def test_temporary_then_kept_then_pinned() -> None:
             assert watch.complaints == []
 
     with parley() as up:
-        asyncio.run(main(up))
+        play(main(up))

@@ -1,12 +1,11 @@
 """Search in titles, by mouse and by keyboard."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chromium import in_page, modules
+from tests.browser.chromium import in_page, modules, play
 from tests.browser.stage import call, message, opened, parley, visit
 from tests.system.deployment import Deployment
 
@@ -41,7 +40,7 @@ def test_every_word_has_to_be_there_whatever_its_case_and_accents() -> None:
             ):
                 assert await in_page(page, script, [title, query]) is found, (title, query)
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_old_conversations_are_found_by_their_titles(up: Deployment) -> None:
@@ -81,10 +80,10 @@ def test_old_conversations_are_found_by_their_titles(up: Deployment) -> None:
             await expect(field).to_be_focused()
             await page.keyboard.press("Control+Shift+O")
             await expect(message(page)).to_be_focused()
-            assert page.url == f"{up.url}/"
+            await expect(page).to_have_url(f"{up.url}/")
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_on_a_phone_the_sheet_has_it(up: Deployment) -> None:
@@ -100,4 +99,4 @@ def test_on_a_phone_the_sheet_has_it(up: Deployment) -> None:
             assert await in_page(page, "() => document.documentElement.scrollWidth - innerWidth") == 0
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())

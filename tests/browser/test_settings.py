@@ -1,6 +1,5 @@
 """What replies are made with: instructions and parameters, of a conversation that is there and of a new one."""
 
-import asyncio
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.chromium import in_page
+from tests.browser.chromium import in_page, play
 from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, visit
 from tests.system.deployment import Deployment
 
@@ -82,7 +81,7 @@ def test_they_are_kept_and_shown_to_the_model(up: Deployment) -> None:
             assert described(up, name) == {"instructions": "", "parameters": {"seed": 7}}
             assert (watch.complaints, watch.requests) == ([], [])
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_new_conversation_begins_with_them_and_the_next_one_does_not(up: Deployment) -> None:
@@ -103,7 +102,7 @@ def test_a_new_conversation_begins_with_them_and_the_next_one_does_not(up: Deplo
             await ended(page)
             assert watch.complaints == []
 
-    asyncio.run(main())
+    play(main())
 
 
 def test_a_server_out_of_reach_changes_nothing_and_is_told(up: Deployment) -> None:
@@ -126,4 +125,4 @@ def test_a_server_out_of_reach_changes_nothing_and_is_told(up: Deployment) -> No
             assert described(up, name)["instructions"] == "Be long."
             await expect(message(page)).to_be_visible()
 
-    asyncio.run(main())
+    play(main())

@@ -1,11 +1,11 @@
 """A link: made, read while it is written, taken back under its readers' eyes; and who is told how many look."""
 
-import asyncio
 import re
 
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.chromium import play
 from tests.browser.stage import ended, message, opened, parley, replies, say, shown, shows, tokens, visit
 from tests.system.deployment import Deployment
 
@@ -65,7 +65,7 @@ def test_a_link_is_read_while_it_is_written_and_ends_when_it_is_taken_back() -> 
             await expect(reader.get_by_text("This link does not lead anywhere, or no longer.")).to_be_visible()
             await expect(replies(reader)).to_have_count(0)
             assert "told:" not in await reader.content()
-            assert await reader.title() == "Parley"
+            await expect(reader).to_have_title("Parley")
             answer = await reader.reload()
             assert answer is not None
             assert answer.status == 404
@@ -75,4 +75,4 @@ def test_a_link_is_read_while_it_is_written_and_ends_when_it_is_taken_back() -> 
             assert [each for each in heard.complaints if "404" not in each] == []
 
     with parley() as up:
-        asyncio.run(main(up))
+        play(main(up))

@@ -8,10 +8,27 @@ import subprocess
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import call, ended, message, named, opened, parley, replies, say, shown, stored, tokens, visit
+from tests.browser.chromium import in_page, play
+from tests.browser.stage import (
+    call,
+    ended,
+    holds,
+    message,
+    named,
+    opened,
+    parley,
+    replies,
+    say,
+    shown,
+    stored,
+    tokens,
+    visit,
+)
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
+
+CURL = "async () => (await navigator.clipboard.readText()).startsWith('curl ')"
 
 
 def run(command: str) -> "subprocess.CompletedProcess[str]":
@@ -42,7 +59,8 @@ def test_what_happened_to_a_reply_and_how_to_ask_again() -> None:
             line = page.get_by_text(f"the worker was lost at character {takeover['length']}, another one went on")
             await expect(line).to_be_visible()
             await page.get_by_role("button", name="Copy as curl").click()
-            command = await page.evaluate("navigator.clipboard.readText()")
+            await holds(lambda: in_page(page, CURL), "the command to be copied")
+            command = await in_page(page, "() => navigator.clipboard.readText()")
             done = await asyncio.to_thread(run, command.replace("say 5000", "say 5"))
             assert "event: receipt" in done.stdout, done
             assert "event: end" in done.stdout
@@ -51,7 +69,7 @@ def test_what_happened_to_a_reply_and_how_to_ask_again() -> None:
             assert watch.complaints == []
 
     with parley() as up:
-        asyncio.run(main(up))
+        play(main(up))
 
 
 def test_a_message_that_is_too_long_is_not_sent_and_keeps_its_text() -> None:
@@ -71,7 +89,7 @@ def test_a_message_that_is_too_long_is_not_sent_and_keeps_its_text() -> None:
             assert watch.complaints == []
 
     with parley(PARLEY_LIMITS_MESSAGE_BYTES="1000") as up:
-        asyncio.run(main(up))
+        play(main(up))
 
 
 def test_a_session_that_is_over_asks_for_a_key_and_keeps_what_was_written() -> None:
@@ -93,7 +111,7 @@ def test_a_session_that_is_over_asks_for_a_key_and_keeps_what_was_written() -> N
             await expect(replies(page)).to_contain_text("owner:0001")
 
     with parley(PARLEY_ACCESS_KEY="key") as up:
-        asyncio.run(main(up))
+        play(main(up))
 
 
 def test_a_model_that_cannot_be_reached_is_told_with_what_to_start() -> None:
@@ -105,4 +123,4 @@ def test_a_model_that_cannot_be_reached_is_told_with_what_to_start() -> None:
             await expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
     with parley("--model-url", "http://127.0.0.1:9") as up:
-        asyncio.run(main(up))
+        play(main(up))

@@ -122,7 +122,7 @@ def test_stop_and_resume_live_together() -> None:
             for each in (page, other):
                 await expect(each.get_by_role("button", name="Send")).to_be_visible(timeout=PATIENCE)
             text = await page.get_by_label("assistant").inner_text()
-            assert await other.get_by_label("assistant").inner_text() == text
+            await expect(other.get_by_label("assistant")).to_have_text(text, use_inner_text=True, timeout=PATIENCE)
             await page.reload()
             await shows(page, ["say 2000 delay=0.03", text])
 
