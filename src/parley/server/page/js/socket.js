@@ -36,6 +36,8 @@ export class Socket {
     this.timer = undefined;
     setInterval(() => this.watch(), 1000);
     addEventListener("online", () => this.now());
+    // The socket itself would notice half a minute later. Where the server can be reached all the same it is back at once.
+    addEventListener("offline", () => this.link && this.leave("offline"));
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.open && performance.now() - this.heard > ASK) this.send({ type: "ping" });
       if (!document.hidden && !this.open) this.now();

@@ -15,7 +15,11 @@ const PAGE = 50; // conversations and turns asked for at a time
 const MANY = 200; // conversations asked for at a time by who searches them all
 const MOST = 10_000;
 const SPENT = "insufficient_quota"; // nothing that passes soon
+const UNKNOWN = "conversation_not_found";
 const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
+
+/** Of a conversation that expired nothing is left: nobody can tell whether there was one. */
+const unknown = () => t("There is no such conversation, or its time is over.");
 
 /** A title for what begins with this message. @param {string} text */
 export function titleOf(text) {
@@ -133,6 +137,7 @@ export class Store {
       if (code === 4404) this.unshared();
       return;
     }
+    if (this.locked) return; // it is asked for already
     this.expired = access.get() !== "";
     access.set("");
     this.locked = true;
@@ -233,7 +238,7 @@ export class Store {
     const [verb, ...rest] = String(frame.id ?? "").split(":");
     const name = rest.join(":");
     if (verb === "say") this.unsaid(name, frame.error, frame.retry_after);
-    else if (verb === "follow") this.missing.set(name, frame.error.message);
+    else if (verb === "follow") this.missing.set(name, frame.error.code === UNKNOWN ? unknown() : frame.error.message);
     else if (verb === "cancel") this.stopping.delete(name);
     else this.unnamed(frame.error.message);
   }
@@ -382,7 +387,7 @@ export class Store {
       this.views.set(id, known);
       this.follow(known);
     } else if (id && !id.startsWith("new-")) {
-      this.missing.set(id, t("There is no such conversation."));
+      this.missing.set(id, unknown());
     }
     this.drawn();
   }
@@ -451,6 +456,7 @@ export class Store {
   async ask() {
     if (this.locked || this.link) return;
     const pages = this.pages;
+    const key = access.get();
     try {
       const found = [];
       let more = true;
@@ -463,7 +469,8 @@ export class Store {
       this.more = more;
       this.listed = true;
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) this.refused();
+      // What was answered to another key, before this one was given, says nothing.
+      if (error instanceof Refused && error.status === 401 && key === access.get()) this.refused();
       // Anything else passes: the list is asked for again soon.
     }
     this.drawn();
