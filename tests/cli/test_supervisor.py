@@ -74,6 +74,7 @@ async def start():
     note("started")
 
 supervisor.LEAVE_WAIT = 0.5
+supervisor.HEALTHY = options.get("healthy", supervisor.HEALTHY)
 redis = EmbeddedRedis(place / "data") if options.get("redis") else None
 servers = [part(f"web{n}", kind) for n, kind in enumerate(options.get("servers", ["good"]))]
 workers = [part(f"work{n}", kind) for n, kind in enumerate(options.get("workers", ["good"]))]
@@ -180,6 +181,17 @@ def test_one_that_dies_again_and_again_is_given_time(run: Callable[[str], Run]) 
     assert time.monotonic() - begin >= 0.3  # 0, 0.1 and 0.2 s
     now.process.terminate()
     assert "web0 ended (status 1); starting it again in 0.2 s" in now.process.communicate(timeout=20)[1]
+
+
+def test_one_that_did_well_is_started_again_at_once_however_often_it_dies(run: Callable[[str], Run]) -> None:
+    now = run('{"healthy": 0.1}')
+    for count in range(1, 6):
+        now.until("^web0 began", count)
+        time.sleep(0.15)  # its life
+        os.kill(now.pid("web0"), signal.SIGKILL)
+    now.until("^web0 began", 6)
+    now.process.terminate()
+    assert "again in" not in now.process.communicate(timeout=20)[1]
 
 
 def test_one_that_cannot_use_its_settings_ends_everything(run: Callable[[str], Run]) -> None:

@@ -29,8 +29,9 @@ from parley.store.lifeline import die_with_parent
 
 LOG = logging.getLogger(__name__)
 
-# A child that lived so long did well; one that dies sooner is started again a little later each time.
-HEALTHY = 5.0
+# A child that lived so long did well; one that dies sooner is started again a little later each time. Everything stands
+# while Redis is waited for, so what kills it every few seconds shall not be answered with seconds more.
+HEALTHY = 2.0
 DELAYS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # The exit status of a child that cannot work with its settings: starting it again is of no use.
 UNUSABLE = 2
