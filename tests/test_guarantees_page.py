@@ -44,6 +44,8 @@ def test_the_latest_figure_of_a_test_stands() -> None:
     keep(kept, [figure, figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}])
     assert kept["figures"] == [figure | {"gap_ms": 77}, figure | {"test": "u", "gap_ms": 80}]
     assert "gap 77–80 ms" in page(kept)
+    keep(kept, [{"fault": "F02", "test": "t", "silence_ms": 60}])
+    assert kept["figures"] == [{"fault": "F02", "test": "t", "silence_ms": 60}, figure | {"test": "u", "gap_ms": 80}]
 
 
 def test_figures_of_the_same_names_are_told_as_one() -> None:

@@ -223,12 +223,14 @@ def soak(found: Json) -> Iterator[str]:
 
 
 def keep(kept: Json, told: Sequence[Any]) -> None:
-    """Take over what files tell: the latest figure of each test, every run once, the latest mutations and soak."""
+    """Take over what a file tells: all figures of the tests in it, every run once, the latest mutations and soak."""
+    tests = {each["test"] for each in told if "fault" in each}
+    kept["figures"] = [one for one in kept.get("figures", []) if one["test"] not in tests]
     for each in told:
         if isinstance(each, list):
             kept["mutations"] = each
         elif "fault" in each:
-            others = [one for one in kept.get("figures", []) if identity(one) != identity(each)]
+            others = [one for one in kept["figures"] if identity(one) != identity(each)]
             kept["figures"] = sorted([*others, each], key=identity)
         elif "server" in each and "seed" in each:
             others = [
