@@ -183,11 +183,8 @@ def test_stalled_readers_are_cut_off_alone() -> None:
         figure(
             "F35",
             stalled=count,
-            resident_bytes=peak - before,
-            kernel_bytes=kernel,
-            each_bytes=each,
-            left_bytes=resident(parley) - before,
-            cut_off_s=cut,
+            each_costs_bytes=round(each),
+            all_cut_off_s=cut,
         )
         assert each <= 256 * K
         assert peak - before + kernel <= 300 * K * K
@@ -291,8 +288,7 @@ def test_flapping_clients_miss_nothing(parley: Place) -> None:
     figure(
         "F34",
         clients=len(viewers),
-        seconds_s=seconds,
         connections=sum(viewer.connections for viewer in viewers),
-        snapshots=sum(viewer.snapshots for viewer in viewers),
         frames=sum(viewer.frames for viewer in viewers),
+        flaws=sum(len(viewer.flaws) for viewer in viewers),
     )

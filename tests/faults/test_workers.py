@@ -77,10 +77,11 @@ def test_killed_between_the_last_piece_and_the_end() -> None:
             conversation, turn = await s.say("say 10 tag=a")
             await until(lambda: one.proxy.lost["final"] > 0, "the end to be lost")
             one.kill()
+            killed = time.monotonic()
             assert "end" not in await s.kinds(conversation)
             await s.worker()
             await settled(s, conversation, turn, "a", 10)
-            figure("F04", ends=(await s.kinds(conversation)).count("end"), asked=s.upstream.stats.by_tag["a"])
+            figure("F04", until_the_end_s=time.monotonic() - killed, ends=(await s.kinds(conversation)).count("end"))
 
     run(main())
 
@@ -101,7 +102,7 @@ def test_killed_when_the_end_is_written() -> None:
             await asyncio.sleep(2 * LEASE)
             await settled(s, other, later, "b", 3)
             assert s.upstream.stats.by_tag == {"a": 1, "b": 1}
-            figure("F05", asked=s.upstream.stats.by_tag["a"], ends=(await s.kinds(conversation)).count("end"))
+            figure("F05", ends=(await s.kinds(conversation)).count("end"), model_asked=s.upstream.stats.by_tag["a"])
 
     run(main())
 
@@ -116,8 +117,10 @@ def test_stopped_for_longer_than_its_lease() -> None:
                 await s.text(conversation, turn, 60)
                 zombie = await s.holder()
                 zombie.signal(signal.SIGSTOP)
+                stopped = time.monotonic()
                 while "takeover" not in await s.kinds(conversation):
                     await asyncio.sleep(0.02)
+                taken = time.monotonic() - stopped
                 fenced, left = sum_fenced(zombie.proxy.replies), s.upstream.stats.disconnected
                 zombie.signal(signal.SIGCONT)
                 woke = time.monotonic()
@@ -127,7 +130,7 @@ def test_stopped_for_longer_than_its_lease() -> None:
                 await settled(s, conversation, turn, f"t{number}", 250)
                 refused = sum_fenced(zombie.proxy.replies) - fenced
                 assert refused > 0
-                figure("F06", fenced=refused, model_closed_s=closed)
+                figure("F06", lease_s=LEASE, taken_over_s=taken, late_writes_refused=refused, model_closed_s=closed)
 
     run(main())
 
@@ -172,7 +175,7 @@ def test_an_event_loop_that_is_blocked_for_longer_than_its_lease() -> None:
             await settled(s, conversation, turn, "w", 40)
             assert "takeover" in await s.kinds(conversation)
             await until(lambda: sum_fenced(blocked.proxy.replies) > 0, "the blocked worker to be refused")
-            figure("F07", fenced=sum_fenced(blocked.proxy.replies))
+            figure("F07", blocked_s=3 * LEASE, late_writes_refused=sum_fenced(blocked.proxy.replies))
 
     run(main())
 

@@ -65,7 +65,7 @@ def test_nothing_is_lost_whatever_is_killed(recovery: Literal["continue", "regen
     print(page(found) if found.holds else f"{page(found)}\n{said[-5000:]}")
     row, redis_hurt = "F02" if recovery == "continue" else "F03", found.hurt.get("redis", {})
     figure(row, takeovers=found.takeovers, accepted=found.accepted, answered=found.answered, flaws=len(found.flaws))
-    figure("F16", killed=redis_hurt.get("kill", 0), stopped=redis_hurt.get("stop", 0), rollbacks=found.rollbacks)
+    figure("F16", redis_killed=redis_hurt.get("kill", 0), accepted=found.accepted, answered=found.answered)
     assert found.flaws == []
     assert (found.lost, found.repeated, found.out_of_order, found.wrong, found.left) == (0, 0, 0, 0, 0)
     assert found.answered == found.accepted

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from parley import AsyncClient
-from tests.faults.figures import figure
+from tests.faults.figures import figure, silence
 from tests.redis_sentinels import Shape, failing_over, until
 from tests.redis_servers import Server
 from tests.system.deployment import Deployment, configuration, deployment, upstream, workplace
@@ -49,6 +49,7 @@ class Story:
             other = (await client.create()).id
             long = client.say(name, script("long", 400, 0.02))
             await long.accepted()
+            listening = asyncio.create_task(silence(long))
             async with asyncio.timeout(20):
                 while len(long.text) < 400:
                     await asyncio.sleep(0.01)
@@ -67,7 +68,7 @@ class Story:
             await self.judge(client, name, other)
             asked = (await self.asked())["long"]
             row = "F19" if number is signal.SIGKILL else "F20"
-            figure(row, posts_refused=refusals, model_asked=asked)
+            figure(row, longest_silence_s=await listening, posts_refused=refusals, model_asked=asked)
             return old
 
     async def judge(self, client: AsyncClient, name: str, other: str) -> None:

@@ -82,7 +82,7 @@ def figures(name: str, seconds: list[float], bound: float) -> None:
     print(
         f"\n{name}: n={len(seconds)} p50 {statistics.median(seconds):.3f} s max {max(seconds):.3f} s (goal {bound} s)"
     )
-    figure("F02", what=name, n=len(seconds), p50_s=statistics.median(seconds), max_s=max(seconds))
+    figure("F02", what=name, times=len(seconds), p50_s=statistics.median(seconds), max_s=max(seconds))
 
 
 @pytest.mark.chaos

@@ -23,6 +23,7 @@ from parley.models.registry import Models
 from parley.models.settings import ModelSettings
 from parley.store.runs import Claim, IsolationDue
 from parley.worker.worker import Worker
+from tests.faults.figures import figure
 from tests.redis_servers import running
 from tests.store.harness import Bench, Memory, run
 
@@ -211,11 +212,14 @@ def test_a_silent_model_is_given_up() -> None:
         async with crew(Timing(lease=0.4, scan=0.05, stall=0.3)) as c:
             c.start("a")
             conversation = await c.bench.conversation(model="silent")
+            began = time.monotonic()
             receipt = await c.bench.say(conversation, "?")
             await c.ended(conversation, receipt.turn)
+            ended = time.monotonic() - began
             outcome = await c.outcome(conversation, receipt.turn)
             assert outcome.error is not None
             assert (outcome.error.code, outcome.body) == ("upstream_stalled", "hello")
+            figure("F37", patience_s=0.3, failed_s=ended)
 
     run(main())
 
