@@ -78,7 +78,9 @@ def value_told(name: str, values: Sequence[Any]) -> str:
     if isinstance(values[0], str):
         return f"{len(set(values))} {words(name)}s"
     span = "–".join(dict.fromkeys((short_number(min(values)), short_number(max(values)))))
-    return " ".join(filter(None, (words(name), span, unit(name)))) if unit(name) else f"{span} {words(name)}"
+    if unit(name):
+        return " ".join(filter(None, (words(name), span, unit(name))))
+    return f"{span} {words(name).removesuffix('s') if span == '1' else words(name)}"
 
 
 def short_number(value: float) -> str:

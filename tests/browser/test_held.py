@@ -69,7 +69,7 @@ def test_a_message_that_redis_forgot_is_said_again() -> None:
                 await let_go(page)
                 said = [turn["text"].split(":")[0] for turn in stored(up, conversation)]
                 assert said == ["first", *(f"n{at}" for at in range(1, number + 1))]
-                figure("F17", in_the_page="", bytes_lost=lost, said_again=1)
+                figure("F17", what="in the page", bytes_lost=lost, said_again=1)
 
     with running() as redis:
         asyncio.run(story(redis))
