@@ -8,8 +8,8 @@ from parley.chaos.viewer import Refused, Viewer
 from tests.chaos.story import frames
 
 
-def shown(told: list[dict[str, Any]]) -> Viewer:
-    viewer = Viewer("v")
+def shown(told: list[dict[str, Any]], **options: Any) -> Viewer:
+    viewer = Viewer("v", **options)
     for frame in told:
         viewer.take(frame)
     return viewer
@@ -73,6 +73,14 @@ def test_a_snapshot_that_changes_what_was_shown_is_wrong() -> None:
     turn = {"turn": "t1", "parent": "", "request": told[0]["request"], "status": "in_progress", "gen": 1}
     viewer.take({"type": "snapshot", "cursor": "9-9", "turns": [turn | {"text": "other", "length": 5}]})
     assert kinds(viewer) == ["wrong"]
+
+
+def test_where_whole_answers_are_forgotten_a_snapshot_may_hold_another_one() -> None:
+    told = frames()
+    viewer = shown(told[:4], anew=True)
+    turn = {"turn": "t1", "parent": "", "request": told[0]["request"], "status": "in_progress", "gen": 1}
+    viewer.take({"type": "snapshot", "cursor": "9-9", "turns": [turn | {"text": "other", "length": 5}]})
+    assert (kinds(viewer), viewer.rollbacks, viewer.view.turns["t1"].body) == ([], 1, b"other")
 
 
 def test_a_store_that_is_away_is_no_flaw() -> None:

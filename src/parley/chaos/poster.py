@@ -36,6 +36,7 @@ class Poster:
         self._ahead = plan.ahead
         # Where it is generated anew, every answer is another one.
         self._script = f"delay={plan.delay:g}{' vary' if plan.recovery == 'regenerate' else ''}"
+        self._anew = plan.rollbacks and plan.recovery == "regenerate"
         self._about = {"model": plan.model} if plan.model else {}
         self._run = f"{rng.random()}"
         self.replayed = 0
@@ -44,7 +45,7 @@ class Poster:
     async def open(self, number: int) -> Talk:
         """Make a conversation. Raises `Failed`."""
         made = await self._insist("/api/conversations", self._about, f"{self._run}-{number}")
-        return Talk(made["id"], number)
+        return Talk(made["id"], number, anew=self._anew)
 
     async def forget(self, talk: Talk) -> None:
         """Delete a conversation that is over."""

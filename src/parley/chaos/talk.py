@@ -13,14 +13,18 @@ class Asked(Struct, frozen=True):
 
 
 class Talk:
-    """A conversation under watch: one viewer over the WebSocket, one over Server-Sent Events."""
+    """A conversation under watch: one viewer over the WebSocket, one over Server-Sent Events.
 
-    def __init__(self, conversation: str, number: int) -> None:
+    Args:
+        anew: an answer that Redis forgot may be another one afterwards.
+    """
+
+    def __init__(self, conversation: str, number: int, *, anew: bool = False) -> None:
         self.conversation = conversation
         self.number = number
         self.asked: dict[str, Asked] = {}  # by the turn of the receipt
         self._open: set[str] = set()
-        self.viewers = (Viewer(f"socket {conversation}"), Viewer(f"events {conversation}"))
+        self.viewers = tuple(Viewer(f"{way} {conversation}", anew=anew) for way in ("socket", "events"))
 
     @property
     def takeovers(self) -> int:

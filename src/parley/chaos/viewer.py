@@ -32,24 +32,33 @@ class Refused(OSError):
     """The store is away just now: come back."""
 
 
-def takes_back(old: TurnView, new: TurnView | None) -> bool:
-    """Whether a snapshot takes back what was shown of a turn. Raises `Violation` for another text of one answer."""
+def takes_back(old: TurnView, new: TurnView | None, *, anew: bool) -> bool:
+    """Whether a snapshot takes back what was shown of a turn. Raises `Violation` for another text of one answer.
+
+    Args:
+        anew: the model answers anew and Redis forgets: it may have forgotten a whole answer, and have another one now.
+    """
     if new is None:
         return True
     if old.status in TERMINAL_STATUSES:
         return (old.status, old.body) != (new.status, new.body)
     if new.gen != old.gen or new.body.startswith(old.body):
         return False
-    if not old.body.startswith(new.body):
+    if not anew and not old.body.startswith(new.body):
         raise Violation(f"a snapshot changes a text: {old.body[-40:]!r}")
     return True
 
 
 class Viewer:
-    """Folds the frames of one conversation, over however many connections."""
+    """Folds the frames of one conversation, over however many connections.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        anew: a snapshot may hold another answer than was shown (`takes_back`).
+    """
+
+    def __init__(self, name: str, *, anew: bool = False) -> None:
         self.name = name
+        self._anew = anew
         self.view = View()
         self.started = False
         self.flaws: list[Flaw] = []
@@ -152,7 +161,9 @@ class Viewer:
         # A snapshot shows the newest turns; those before the first of them stand as they are.
         older = {name: self.view.turns[name] for name in list(self.view.turns)[: frame.get("first", 0)]}
         turns = {name: old for name, old in older.items() if name not in turns} | turns
-        self.rollbacks += sum(takes_back(old, turns.get(name)) for name, old in self.view.turns.items())
+        self.rollbacks += sum(
+            takes_back(old, turns.get(name), anew=self._anew) for name, old in self.view.turns.items()
+        )
         for name, old in self.view.turns.items():
             if name in turns and len(turns[name].body) > len(old.body):
                 self._moved(name)
