@@ -234,7 +234,7 @@ def served_no_more(up: Deployment) -> Iterator[None]:
 def test_reconnecting(up: Deployment, folder: Path) -> None:
     async def main() -> None:
         async with owner(up) as (_, page):
-            await say(page, "say 400 tag=on delay=0.02")
+            await say(page, "say 150 tag=on delay=0.02")
             await expect(replies(page)).to_contain_text("on:0005")
             with served_no_more(up):
                 told = "Connection lost. Reconnecting… Replies go on meanwhile."
@@ -246,7 +246,7 @@ def test_reconnecting(up: Deployment, folder: Path) -> None:
                 await expect(page.get_by_text("Kept here, sent when the server is back")).to_be_visible()
                 await picture(page, folder, "07-reconnecting")
             await expect(banner(page)).to_be_hidden()
-            await shows(page, tokens("on", 400))
+            await shows(page, tokens("on", 150))
             await shows(page, tokens("kept", 2), 1)
             assert len(stored(up, await named(page), **BEARER)) == 2
 
@@ -283,12 +283,12 @@ def test_offline(up: Deployment, folder: Path) -> None:
 def test_continued_after_a_crash_with_what_happened_one_click_away(up: Deployment, folder: Path) -> None:
     async def main() -> None:
         async with owner(up) as (_, page):
-            await say(page, "say 300 tag=alive delay=0.02")
+            await say(page, "say 60 tag=alive delay=0.02 hang=30 times=1")
             await expect(replies(page)).to_contain_text("alive:0020")
             async with witnessed(page, "The worker was lost. Another goes on."):
                 for pid in up.parts("work"):
                     os.kill(pid, signal.SIGKILL)
-            await shows(page, tokens("alive", 300))
+            await shows(page, tokens("alive", 60))
             await ended(page)
             note = replies(page).get_by_role("listitem").filter(has_text="Continued after a crash")
             await expect(note).to_be_visible()
@@ -327,6 +327,7 @@ def test_expired(up: Deployment, folder: Path) -> None:
             await expect(page.get_by_role("link", name="say 2 tag=old")).to_have_count(0)
             await expect(button(page, "Share")).to_be_hidden()
             await message(page).fill("anyone?")
+            await expect(button(page, "Send")).to_be_disabled()
             await message(page).press("Enter")
             await expect(message(page)).to_have_value("anyone?")
             await picture(page, folder, "10-expired")

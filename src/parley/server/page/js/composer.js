@@ -99,7 +99,7 @@ export class Composer {
     show(this.stop, replying);
     show(this.send, written || !replying);
     const excess = store.excess(this.text.value.trim());
-    this.send.disabled = !written || excess > 0;
+    this.send.disabled = !written || excess > 0 || store.missing.has(store.id);
     show(this.long, excess);
     if (excess) write(this.long, t("This is {count} bytes longer than a message may be. Send it in parts.", { count: excess }));
     this.offer();
