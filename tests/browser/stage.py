@@ -13,7 +13,7 @@ from playwright.async_api import BrowserContext, Locator, Page, expect
 from tests.browser.chromium import Watch, in_page, person
 from tests.system.deployment import Deployment, deployment, upstream, workplace
 
-PATIENCE = 20_000.0  # milliseconds
+PATIENCE = 30_000.0  # milliseconds
 expect.set_options(timeout=PATIENCE)
 
 

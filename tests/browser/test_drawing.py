@@ -2,14 +2,24 @@
 
 import gzip
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.chromium import PAGE, in_page, modules, play
 from tests.browser.stage import ended, opened, parley, say, visit
+from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Deployment]:
+    """One that nobody hurts."""
+    with parley() as made:
+        yield made
+
 
 # About 6.6 KB, as replies to programmers are: headings, lists, tables, code, maths, quotes, links.
 SECTION = """## Part {n}: how it goes on
@@ -113,62 +123,59 @@ def test_little_is_fetched_before_one_can_type() -> None:
     assert sum(sizes.values()) <= 50 * 1024, sorted(sizes.items(), key=lambda item: -item[1])
 
 
-def test_nothing_is_asked_of_others_or_twice_and_libraries_only_when_needed() -> None:
+def test_nothing_is_asked_of_others_or_twice_and_libraries_only_when_needed(up: Deployment) -> None:
     async def main() -> None:
-        with parley() as up:
-            async with visit(up) as (context, watch):
-                asked: list[str] = []
-                context.on("request", lambda request: asked.append(request.url))
-                page = await opened(context, up.url)
-                await say(page, "say 3 tag=plain")
-                await ended(page)
-                files = [url for url in asked if "/static/" in url]
-                twice = {url.rpartition("/")[2] for url in files if files.count(url) > 1}
-                assert twice <= {"icon.svg"}, "which the browser takes from its cache for each place it shows it"
-                assert not [url for url in files if "katex" in url or "highlight" in url]
-                await say(page, "Look:\n\n```python\nx = 1\n```\n\nThat is all")
-                await ended(page, 1)
-                await expect(page.locator(".hljs-number")).to_have_text("1")
-                assert not [url for url in asked if "katex" in url]
-                await say(page, "so $x^2$")
-                await expect(page.locator(".katex")).to_be_visible()
-                assert (watch.complaints, watch.requests) == ([], [])
+        async with visit(up) as (context, watch):
+            asked: list[str] = []
+            context.on("request", lambda request: asked.append(request.url))
+            page = await opened(context, up.url)
+            await say(page, "say 3 tag=plain")
+            await ended(page)
+            files = [url for url in asked if "/static/" in url]
+            twice = {url.rpartition("/")[2] for url in files if files.count(url) > 1}
+            assert twice <= {"icon.svg"}, "which the browser takes from its cache for each place it shows it"
+            assert not [url for url in files if "katex" in url or "highlight" in url]
+            await say(page, "Look:\n\n```python\nx = 1\n```\n\nThat is all")
+            await ended(page, 1)
+            await expect(page.locator(".hljs-number")).to_have_text("1")
+            assert not [url for url in asked if "katex" in url]
+            await say(page, "so $x^2$")
+            await expect(page.locator(".katex")).to_be_visible()
+            assert (watch.complaints, watch.requests) == ([], [])
 
     play(main())
 
 
-def test_a_library_that_cannot_be_fetched_leaves_the_text() -> None:
+def test_a_library_that_cannot_be_fetched_leaves_the_text(up: Deployment) -> None:
     async def main() -> None:
-        with parley() as up:
-            async with visit(up) as (context, _):
-                await context.route("**/vendor/{katex,highlight}*", lambda route: route.abort())
-                page = await opened(context, up.url)
-                await page.get_by_role("textbox", name="Message", exact=True).fill(
-                    "Look:\n\n```python\nx = 1\n```\n\n$x^2$ and $\\bad{$"
-                )
-                await page.keyboard.press("Enter")
-                reply = page.get_by_role("article", name="Reply")
-                await expect(reply).to_have_attribute("aria-busy", "false")
-                await expect(reply.locator("pre")).to_have_text("x = 1")
-                await expect(reply.locator(".formula").first).to_have_text("x^2")
+        async with visit(up) as (context, _):
+            await context.route("**/vendor/{katex,highlight}*", lambda route: route.abort())
+            page = await opened(context, up.url)
+            await page.get_by_role("textbox", name="Message", exact=True).fill(
+                "Look:\n\n```python\nx = 1\n```\n\n$x^2$ and $\\bad{$"
+            )
+            await page.keyboard.press("Enter")
+            reply = page.get_by_role("article", name="Reply")
+            await expect(reply).to_have_attribute("aria-busy", "false")
+            await expect(reply.locator("pre")).to_have_text("x = 1")
+            await expect(reply.locator(".formula").first).to_have_text("x^2")
 
     play(main())
 
 
-def test_the_page_itself_never_scrolls() -> None:
+def test_the_page_itself_never_scrolls(up: Deployment) -> None:
     """What is hidden in a message for screen readers once made the page as long as the conversation."""
 
     async def main() -> None:
-        with parley() as up:
-            async with visit(up, viewport={"width": 700, "height": 400}) as (context, _):
-                page = await opened(context, up.url)
-                for number in range(3):
-                    await say(page, "Look:\n\n" + "so $x^2$\n\n" * 30)
-                    await ended(page, number)
-                await expect(page.locator(".katex").last).to_be_attached()
-                high = "(element) => [document.scrollingElement.scrollHeight, innerHeight, element.scrollHeight]"
-                page_height, window, thread = await page.locator("#messages").evaluate(high)
-                assert page_height == window
-                assert thread > 2 * window
+        async with visit(up, viewport={"width": 700, "height": 400}) as (context, _):
+            page = await opened(context, up.url)
+            for number in range(3):
+                await say(page, "Look:\n\n" + "so $x^2$\n\n" * 30)
+                await ended(page, number)
+            await expect(page.locator(".katex").last).to_be_attached()
+            high = "(element) => [document.scrollingElement.scrollHeight, innerHeight, element.scrollHeight]"
+            page_height, window, thread = await page.locator("#messages").evaluate(high)
+            assert page_height == window
+            assert thread > 2 * window
 
     play(main())
