@@ -74,6 +74,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
+@pytest.mark.timeout(300)  # eight pages are a lot for a busy machine
 def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed() -> None:
     async def main(up: Deployment) -> None:
         proxy = Proxy(up.port)
