@@ -94,7 +94,7 @@ def test_a_long_conversation_is_exported_whole(up: Deployment) -> None:
             call(up, f"/conversations/{name}/turns/restore", {"turns": turns})
         async with visit(up) as (context, watch):
             page = await opened(context, f"{up.url}/c/{name}")
-            await expect(replies(page)).to_have_count(50)
+            await expect(replies(page)).to_have_count(30)
             _, text = await exported(page, "JSON")
             assert [turn["text"] for turn in json.loads(text)["turns"]] == texts
             _, text = await exported(page, "Markdown")
@@ -136,7 +136,7 @@ def test_figures_of_every_kind() -> None:
         usage = {"input_tokens": 1200, "output_tokens": 90, "cached_tokens": 1000, "reasoning_tokens": 40}
         turn = {"model": "m", "usage": usage, "createdAt": 1000, "startedAt": 3000, "endedAt": 5000, "attempts": 2}
         async with modules() as page:
-            script = "async (turn) => Object.fromEntries((await import('/static/js/measure.js')).figures(turn))"
+            script = "async (turn) => Object.fromEntries((await import('/static/js/story.js')).figures(turn))"
             found = await in_page(page, script, turn)
             assert found.pop("Asked")
             assert found == {

@@ -193,7 +193,7 @@ def test_a_frame_that_does_not_join_is_refused_and_changes_nothing() -> None:
 def test_shows_the_path_to_what_was_said_last_unless_another_was_chosen() -> None:
     script = """async () => {
       const {emptyView, fold} = await import("/static/js/fold.js");
-      const {choose, follows, path} = await import("/static/js/tree.js");
+      const {choose, follows, path} = await import("/static/js/fold.js");
       const view = emptyView("c");
       const turn = (id, parent) => ({turn: id, parent, request: {input: []}, status: "completed", length: 1, text: id});
       const turns = [turn("a", ""), turn("b", "a"), turn("c", "b"), turn("d", "a"), turn("e", "d")];

@@ -113,7 +113,7 @@ def test_what_is_no_picture_is_not_loaded() -> None:
             left: list[str] = []
             page.on("request", lambda request: left.append(request.url))
             script = """async (urls) => {
-              const { pictures } = await import('/static/js/pictures.js');
+              const { pictures } = await import('/static/js/turn.js');
               const images = urls.map((url) => ({ url }));
               document.body.append(...pictures([{ role: 'user', content: '', images }]));
               return [...document.body.children].map((child) => child.localName);

@@ -20,6 +20,8 @@ export class Composer {
     this.stop = find("stop");
     this.send = find("send");
     this.long = find("too-long");
+    this.greeting = find("greeting");
+    this.hint = find("hint");
     this.offered = "";
     this.form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
@@ -52,7 +54,7 @@ export class Composer {
     if (!text || this.store.missing.has(this.store.id) || this.store.excess(text)) return;
     this.text.value = "";
     sessionStorage.removeItem(DRAFT + this.id);
-    this.store.say(text, this.chosen());
+    this.store.sender.say(text, this.chosen());
     this.id = this.store.id; // a new conversation has got a name now
     this.typed();
     this.sent();
@@ -96,6 +98,11 @@ export class Composer {
     const written = Boolean(this.text.value.trim());
     // A button that goes away must not take the focus with it.
     if (!replying && document.activeElement === this.stop) this.text.focus();
+    const brief = !store.id && store.prepared.retention === "temporary";
+    show(this.greeting, !store.id);
+    write(this.greeting, brief ? t("Temporary conversation") : t("What would you like to talk about?"));
+    show(this.hint, !store.id);
+    write(this.hint, brief ? t("Not listed, and deleted an hour after its last use.") : t("Replies are kept and go on when you close this page."));
     show(this.stop, replying);
     show(this.send, written || !replying);
     const excess = store.excess(this.text.value.trim());

@@ -4,12 +4,12 @@
  * the server has done it, so that neither a closed tab nor a lost server forgets it.
  */
 import { Refused, call } from "./api.js";
+import { toast } from "./dom.js";
 import { t } from "./i18n.js";
-import { toast } from "./toast.js";
+import { DELETING, due } from "./sidebar.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
-const PLACE = "parley.deleting";
 const UNDO = 10_000; // milliseconds in which it can be taken back
 const LATE = 5_000; // after which another tab does it
 const AGAIN = 5_000;
@@ -22,26 +22,14 @@ export class Deletion {
     /** Those this tab can take back: a timer and the note that says so. @type {Map<string, {timer: any, hide: () => void}>} */
     this.own = new Map();
     addEventListener("pagehide", () => this.leave());
-    addEventListener("storage", (event) => {
-      if (event.key === PLACE) store.drawn();
-    });
     setInterval(() => this.resume(), AGAIN);
     this.resume();
   }
 
-  /** When each is due to be gone, in unix milliseconds. @returns {Record<string, number>} */
-  get due() {
-    try {
-      return JSON.parse(localStorage.getItem(PLACE) || "{}");
-    } catch {
-      return {};
-    }
-  }
-
-  /** @param {Record<string, number>} due */
-  keep(due) {
-    if (Object.keys(due).length) localStorage.setItem(PLACE, JSON.stringify(due));
-    else localStorage.removeItem(PLACE);
+  /** @param {Record<string, number>} wanted  when each is due */
+  keep(wanted) {
+    if (Object.keys(wanted).length) localStorage.setItem(DELETING, JSON.stringify(wanted));
+    else localStorage.removeItem(DELETING);
     this.store.drawn();
   }
 
@@ -49,7 +37,7 @@ export class Deletion {
   begin(listed) {
     const { id } = listed;
     const open = this.store.id === id;
-    this.keep({ ...this.due, [id]: Date.now() + UNDO });
+    this.keep({ ...due(), [id]: Date.now() + UNDO });
     if (open) this.go("");
     const hide = toast(t("Deleted “{title}”.", { title: this.store.title(listed) }), t("Undo"), () => {
       this.undo(id);
@@ -61,7 +49,7 @@ export class Deletion {
   /** @param {string} id */
   undo(id) {
     this.settle(id);
-    const { [id]: _, ...others } = this.due;
+    const { [id]: _, ...others } = due();
     this.keep(others);
   }
 
@@ -81,7 +69,7 @@ export class Deletion {
     } catch (error) {
       if (!(error instanceof Refused) || error.passing || error.status === 401) return; // it stays due
     }
-    const { [id]: _, ...others } = this.due;
+    const { [id]: _, ...others } = due();
     this.keep(others);
     this.store.gone(id);
     this.store.told();
@@ -94,6 +82,6 @@ export class Deletion {
 
   /** Do what is due and not done: here, or by a tab that is gone. */
   resume() {
-    for (const [id, at] of Object.entries(this.due)) if (!this.own.has(id) && Date.now() > at + LATE) this.finish(id);
+    for (const [id, at] of Object.entries(due())) if (!this.own.has(id) && Date.now() > at + LATE) this.finish(id);
   }
 }

@@ -1,6 +1,9 @@
-/** The few verbs this page needs of the DOM. Text becomes text nodes; nothing here reads HTML. */
+/** The few verbs this page needs of the DOM, and its parts that come late. Text becomes text nodes; nothing here reads HTML. */
+import { t } from "./i18n.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+const LOOKS = "parley.theme";
+const NOTED = 10_000; // milliseconds that a note about trouble stays
 
 /** @typedef {import("./inline.js").Node} Tree */
 
@@ -37,7 +40,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A button that shows a symbol. @param {string} name @param {string} label @param {() => void} onclick @param {string} [kind] */
+/** A button that shows a symbol. @param {string} name @param {string} label @param {(() => void) | null} onclick @param {string} [kind] */
 export const iconButton = (name, label, onclick, kind = "icon") =>
   make("button", { type: "button", class: kind, "aria-label": label, title: label, onclick }, icon(name));
 
@@ -124,4 +127,81 @@ export async function copy(button, text) {
   }
   button.classList.add("done");
   setTimeout(() => button.classList.remove("done"), 1500);
+}
+
+/** How the page looks: as the system, or as the reader chose. */
+export const theme = {
+  get: () => localStorage.getItem(LOOKS) ?? "",
+  /** @param {string} name  `light`, `dark`, `contrast`; empty: as the system */
+  set: (name) => {
+    if (name) localStorage.setItem(LOOKS, name);
+    else localStorage.removeItem(LOOKS);
+    theme.wear();
+  },
+  wear: () => {
+    const name = theme.get();
+    if (name) document.documentElement.dataset.theme = name;
+    else delete document.documentElement.dataset.theme;
+  },
+};
+
+/**
+ * Show a small note at the foot of the page, with one thing to do about it, until it is taken away.
+ * @param {string} text @param {string} label  of its button @param {() => void} act
+ * @returns {() => void} takes it away
+ */
+export function toast(text, label, act) {
+  const element = make("div", { class: "toast" }, make("span", { dir: "auto" }, text), make("button", { type: "button", onclick: () => {
+    element.remove();
+    act();
+  } }, label));
+  find("toasts").append(element);
+  return () => element.remove();
+}
+
+/** A part of the page that is fetched for its first use, and before that once somebody is about to use it. @template T */
+export class Part {
+  /** @type {T | null} */
+  here = null;
+
+  /** @type {Promise<T> | null} */
+  #coming = null;
+
+  /** @param {() => Promise<T>} load */
+  constructor(load) {
+    this.load = load;
+  }
+
+  /** @returns {Promise<T>} fails where it is out of reach; the next one tries again */
+  get() {
+    this.#coming ??= this.load().then((part) => (this.here = part), (error) => {
+      this.#coming = null;
+      throw error;
+    });
+    return this.#coming;
+  }
+
+  /** It may be wanted soon. */
+  expect() {
+    if (!this.here) this.get().catch(() => {}); // who uses it will be told
+  }
+
+  /** Do something with it; who wants that is told where it cannot be had. @param {(part: T) => void} act */
+  async use(act) {
+    if (this.here) return act(this.here);
+    try {
+      await this.get();
+    } catch {
+      const hide = toast(t("This part of the page could not be fetched: the server is out of reach."), t("Try again"), () => this.use(act));
+      setTimeout(hide, NOTED);
+      return;
+    }
+    act(/** @type {T} */ (this.here));
+  }
+
+  /** A press of this button does something with it. @param {HTMLElement} button @param {(part: T) => void} act */
+  behind(button, act) {
+    for (const sign of ["pointerenter", "focus"]) button.addEventListener(sign, () => this.expect());
+    button.addEventListener("click", () => this.use(act));
+  }
 }

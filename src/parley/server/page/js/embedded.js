@@ -1,6 +1,6 @@
 /**
  * The page in a frame of somebody else's page (`<parley-chat>`, see embed.js): one conversation, without the list of
- * the others. Only pages that the operator allowed can frame it, so that whoever is framed is embedded.
+ * the others.
  */
 import { access } from "./api.js";
 import { make } from "./dom.js";
@@ -9,12 +9,10 @@ export class Embedded {
   /** @param {import("./store.js").Store} store @param {import("./composer.js").Composer} composer */
   constructor(store, composer) {
     this.store = store;
-    this.framed = window.parent !== window;
     /** The conversation to begin with; empty: a new one. */
     this.conversation = "";
     /** What the page around was told last. @type {string | undefined} */
     this.told = undefined;
-    if (!this.framed) return;
     document.documentElement.classList.add("embedded");
     document.head.append(make("link", { rel: "stylesheet", href: new URL("../embed.css", import.meta.url).href }));
     const asked = new URLSearchParams(location.hash.slice(1));
@@ -32,7 +30,6 @@ export class Embedded {
   /** Tell the page around what is open: it keeps that in mind, as a frame's storage may not last. */
   draw() {
     const { store } = this;
-    if (!this.framed) return;
     if (store.id === this.kept && store.missing.has(store.id)) store.show(""); // it is over: begin anew
     if (!store.id && this.assistant) store.prepared = { ...store.prepared, assistant: this.assistant };
     if (store.id === this.told || store.id.startsWith("new-")) return;

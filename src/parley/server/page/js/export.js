@@ -1,8 +1,7 @@
 /** A conversation as a file, as `parley export` writes it: JSON, which `parley import` reads, or Markdown for people. */
 import { call } from "./api.js";
 import { make } from "./dom.js";
-import { emptyView, prepend, said, withdrawn } from "./fold.js";
-import { path } from "./tree.js";
+import { emptyView, path, prepend, said, withdrawn } from "./fold.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
 /** @typedef {{about: any, turns: any[]}} Whole  as the server tells them, oldest first */

@@ -1,11 +1,12 @@
-/** What stands beside the title: who else looks, how long the conversation is kept, and what can be done about that. */
-import { find, icon, show, write } from "./dom.js";
+/** What stands above the messages: the title, who else looks, how long all this is kept, and trouble with the connection. */
+import { find, icon, make, show, write } from "./dom.js";
 import { language, t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
 const HOUR = 3_600_000;
 const SOON = 48 * HOUR; // a life that ends later is nobody's concern
+const QUIET = 700; // milliseconds; a break shorter than this is nobody's concern
 const UNITS = /** @type {const} */ ([["day", 24 * HOUR], ["hour", HOUR], ["minute", 60_000]]);
 
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
@@ -33,6 +34,24 @@ export class Header {
       store.change({ retention: this.retention ? "" : "pinned" });
     });
     setInterval(() => store.drawn(), 60_000);
+    this.title = find("title");
+    this.field = find("rename");
+    this.title.addEventListener("click", () => this.rename());
+    this.field.addEventListener("blur", () => this.renamed(true));
+    this.field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault();
+      this.renamed(event.key === "Enter");
+      find("message").focus();
+    });
+    this.banner = find("banner");
+    this.text = make("span");
+    this.again = make("button", { type: "button", onclick: () => store.socket.now() }, t("Try now"));
+    this.dismiss = make("button", { type: "button", onclick: () => {
+      store.alert = "";
+      store.drawn();
+    } }, t("Dismiss"));
+    this.banner.append(this.text, this.again, this.dismiss);
   }
 
   get retention() {
@@ -42,11 +61,18 @@ export class Header {
   draw() {
     const { store } = this;
     const there = Boolean(store.view?.known) && !store.missing.has(store.id);
-    const begins = store.prepared.retention === "temporary";
+    const made = store.id.startsWith("conv_") && !store.missing.has(store.id);
+    this.entitle();
     show(find("temporary"), !store.id);
-    find("temporary").setAttribute("aria-pressed", String(begins));
-    write(find("greeting"), begins && !store.id ? t("Temporary conversation") : t("What would you like to talk about?"));
-    write(find("hint"), begins && !store.id ? t("Not listed, and deleted an hour after its last use.") : t("Replies are kept and go on when you close this page."));
+    find("temporary").setAttribute("aria-pressed", String(store.prepared.retention === "temporary"));
+    const shared = Boolean(store.view?.about.shared);
+    show(find("share"), made && !store.link);
+    find("share").classList.toggle("on", shared);
+    find("share").setAttribute("aria-label", shared ? t("Shared by a link") : t("Share"));
+    for (const name of ["export-markdown", "export-json"]) show(find(name), store.id);
+    show(find("import"), !store.id);
+    show(find("describe"), !store.link);
+    show(find("more"), !store.id.startsWith("new-") && !store.missing.has(store.id));
     show(find("pin"), there && !store.link);
     write(find("pin-label"), /** @type {Record<string, string>} */ ({ temporary: t("Keep this conversation"), pinned: t("Unpin") })[this.retention] ?? t("Pin, to keep it"));
     this.expiry(there);
@@ -54,6 +80,48 @@ export class Header {
     show(find("watching"), there && watching > 1);
     write(find("watching-count"), t("{count} watching", { count: watching }));
     find("watching-count").dataset.count = watching.toLocaleString(language);
+    this.tell();
+  }
+
+  /** What is open is called so here and on the tab. */
+  entitle() {
+    const { id, view, outbox } = this.store;
+    const title = id ? view?.about.title || outbox.of(id)[0]?.about.title || "" : "";
+    show(this.title, title && this.field.hidden);
+    show(find("app-name"), !title);
+    write(this.title, title);
+    document.title = title ? `${title} · Parley` : "Parley";
+  }
+
+  rename() {
+    this.field.value = this.store.view?.about.title ?? "";
+    show(this.field, true);
+    show(this.title, false);
+    this.field.select();
+  }
+
+  /** @param {boolean} keep */
+  renamed(keep) {
+    if (this.field.hidden) return;
+    const title = this.field.value.trim();
+    show(this.field, false);
+    if (keep && title && title !== this.store.view?.about.title) this.store.change({ title });
+    this.store.drawn();
+  }
+
+  /** Trouble, in words, and what can be done about it. */
+  tell() {
+    const { store } = this;
+    const down = store.connection.state !== "open" && !store.locked;
+    const late = down && Date.now() - store.connection.since > QUIET;
+    if (down && !late) setTimeout(() => store.drawn(), QUIET);
+    const slow = !down && store.socket.asks(store.id) ? t("Nothing streams through here. Replies come every few seconds.") : "";
+    const text = late ? trouble(store.connection) : slow || store.alert;
+    write(this.text, text);
+    show(this.banner, text);
+    show(this.again, late);
+    show(this.dismiss, !late && !slow && store.alert);
+    if (text) write(find("status"), text);
   }
 
   /** @param {boolean} there */
@@ -74,4 +142,12 @@ export class Header {
     }
     write(chip.lastChild, words);
   }
+}
+
+/** @param {import("./store.js").Connection} connection */
+function trouble({ state, reason }) {
+  if (!navigator.onLine) return t("You are offline. What you write is kept and sent when you are back.");
+  if (state === "connecting") return t("Connecting to the server…");
+  if (reason === "restart") return t("The server restarts. Reconnecting…");
+  return t("Connection lost. Reconnecting… Replies go on meanwhile.");
 }

@@ -17,7 +17,14 @@ export const LANGUAGES = {
 export const SINGULAR = {
   "{count} conversations": "{count} conversation",
   "{count} tokens": "{count} token",
+  "{count} watching": "{count} watching",
 };
+
+try {
+  void [localStorage, sessionStorage];
+} catch {
+  await import("./storage.js"); // before anything is looked for there
+}
 
 const KEPT = "parley.language";
 const SPOKEN = ["aria-label", "placeholder", "title"]; // attributes that are read

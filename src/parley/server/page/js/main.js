@@ -1,47 +1,41 @@
 /** The page: wires store, socket and parts together, and keeps the address in step with what is open. */
-import "./storage.js";
-import "./theme.js";
-import { addressOf, conversationAt, conversationOf, isOurs, linkAt, sessionAt } from "./address.js";
-import { access, call, Refused } from "./api.js";
-import { Composer } from "./composer.js";
-import { find, show, write } from "./dom.js";
-import { Deletion } from "./deletion.js";
-import { Embedded } from "./embedded.js";
-import { json, markdown, save, whole } from "./export.js";
-import { Header } from "./header.js";
 import { t } from "./i18n.js";
-import { pick } from "./import.js";
+import { Refused, access, addressOf, call, conversationAt, conversationOf, isOurs, linkAt, sessionAt } from "./api.js";
+import { Composer } from "./composer.js";
+import { Part, find, show, theme } from "./dom.js";
+import { Header } from "./header.js";
 import { Outbox } from "./outbox.js";
-import { preferences } from "./preferences.js";
-import { Settings } from "./settings.js";
-import { Share } from "./share.js";
-import { Sidebar } from "./sidebar.js";
-import { Status } from "./status.js";
+import { DELETING, Sidebar, due } from "./sidebar.js";
+import { Transport } from "./socket.js";
 import { Store } from "./store.js";
 import { Thread } from "./thread.js";
-import { Transport } from "./transport.js";
 
 const POLL_BUSY = 4_000;
 const POLL = 30_000;
 
+theme.wear();
 const outbox = new Outbox(sessionStorage);
 
 /** Where it is kept which conversations were begun in this tab, by the names they had before they were made. */
 const MADE = "parley.made";
 const MOST_MADE = 50;
+
+// What a first look does not need.
+const deletion = new Part(async () => new (await import("./deletion.js")).Deletion(store, go));
+const share = new Part(async () => new (await import("./share.js")).Share(store));
+const settings = new Part(async () => new (await import("./settings.js")).Settings(store));
+const preferences = new Part(async () => (await import("./preferences.js")).preferences());
+const exporting = new Part(() => import("./export.js"));
+const importing = new Part(() => import("./import.js"));
+
 const store = new Store(outbox, schedule);
+store.link = linkAt();
 const composer = new Composer(store, () => thread.follower.end());
 const thread = new Thread(store, (text) => composer.edit(text));
-const deletion = new Deletion(store, go);
-const sidebar = new Sidebar(store, (listed) => deletion.begin(listed));
+const sidebar = new Sidebar(store, deletion);
 const header = new Header(store);
-const share = new Share(store);
-const settings = new Settings(store);
-const status = new Status(store);
-preferences();
-const embedded = new Embedded(store, composer);
-store.link = linkAt();
-store.leaving = (id) => id in deletion.due;
+// Only pages that the operator allowed can frame this one, so that whoever is framed is embedded.
+const embedded = window.parent === window ? null : new (await import("./embedded.js")).Embedded(store, composer);
 store.socket = new Transport(store, {
   opening: () => store.opening(),
   opened: () => store.opened(),
@@ -67,27 +61,13 @@ function schedule() {
 }
 
 function draw() {
-  embedded.draw();
-  const about = store.view?.about ?? {};
-  const title = store.id ? about.title || outbox.of(store.id)[0]?.about.title || "" : "";
-  const empty = !store.id;
-  find("main").toggleAttribute("data-empty", empty);
-  show(find("greeting"), empty);
-  show(find("hint"), empty);
+  embedded?.draw();
+  find("main").toggleAttribute("data-empty", !store.id);
   header.draw();
-  share.draw();
-  show(find("title"), !empty && title && find("rename").hidden);
-  show(find("app-name"), empty || !title);
-  for (const name of ["export-markdown", "export-json"]) show(find(name), !empty);
-  show(find("import"), empty);
-  show(find("describe"), !store.link);
-  show(find("more"), !store.id.startsWith("new-") && !store.missing.has(store.id));
-  write(find("title"), title);
-  document.title = title ? `${title} · Parley` : "Parley";
+  share.here?.draw();
   thread.draw();
   composer.draw();
   sidebar.draw();
-  status.draw();
   if (store.locked && !find("access").open) {
     show(find("access-asked"), !store.expired);
     show(find("access-expired"), store.expired);
@@ -170,20 +150,24 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// The menu of what is open
+// What comes when it is first used
 
-/** @param {string} name @param {() => void} act */
-function offer(name, act) {
-  find(name).addEventListener("click", () => {
-    find("menu").hidePopover();
-    act();
-  });
+share.behind(find("share"), (part) => part.open());
+preferences.behind(find("preferences-open"), (dialog) => dialog.showModal());
+
+/** @template T @param {string} name  in the menu of what is open @param {Part<T>} part @param {(part: T) => void} act */
+function offer(name, part, act) {
+  find(name).addEventListener("click", () => find("menu").hidePopover());
+  part.behind(find(name), act);
 }
 
-offer("describe", () => settings.open());
+offer("describe", settings, (dialog) => dialog.open());
+offer("import", importing, ({ pick }) => pick(store, go));
+offer("export-markdown", exporting, (made) => keep(made, "md", "text/markdown", made.markdown));
+offer("export-json", exporting, (made) => keep(made, "json", "application/json", made.json));
 
-/** @param {string} kind @param {string} type @param {(found: import("./export.js").Whole, chosen: Map<string, string>) => string} form */
-function keep(kind, type, form) {
+/** @param {typeof import("./export.js")} made @param {string} kind @param {string} type @param {(found: import("./export.js").Whole, chosen: Map<string, string>) => string} form */
+function keep({ save, whole }, kind, type, form) {
   const { id, view } = store;
   store.attempt(async () => {
     const found = await whole(store.path(id));
@@ -191,37 +175,20 @@ function keep(kind, type, form) {
   }, t("The server is out of reach. Nothing was exported."));
 }
 
-offer("import", () => pick(store, go));
-offer("export-markdown", () => keep("md", "text/markdown", markdown));
-offer("export-json", () => keep("json", "application/json", json));
-
-// Title
-
-find("title").addEventListener("click", () => {
-  const field = find("rename");
-  field.value = store.view?.about.title ?? "";
-  show(field, true);
-  show(find("title"), false);
-  field.select();
-});
-
-/** @param {boolean} keep */
-function renamed(keep) {
-  const field = find("rename");
-  if (field.hidden) return;
-  const title = field.value.trim();
-  show(field, false);
-  if (keep && title && title !== store.view?.about.title) store.change({ title });
-  schedule();
+// Who begins to write, or looks at a conversation's name, will want what draws replies.
+find("message").addEventListener("input", () => thread.load());
+for (const sign of ["pointerover", "focusin"]) {
+  find("conversations").addEventListener(sign, (/** @type {Event} */ event) => /** @type {HTMLElement} */ (event.target).closest("a") && thread.load());
 }
 
-find("rename").addEventListener("blur", () => renamed(true));
-find("rename").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== "Enter" && event.key !== "Escape") return;
-  event.preventDefault();
-  renamed(event.key === "Enter");
-  find("message").focus();
+// What this tab or another one is about to delete, and what one that is gone left to be deleted.
+const settle = () => Object.keys(due()).length && deletion.expect();
+addEventListener("storage", (event) => {
+  if (event.key !== DELETING) return;
+  settle();
+  schedule();
 });
+settle();
 
 find("access").addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
 find("access").addEventListener("close", () => {
@@ -238,7 +205,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) store.refresh();
 });
 
-let polled = 0;
+let polled = Date.now();
 setInterval(() => {
   const busy = store.list.some((listed) => store.busy(listed));
   if (document.hidden || store.connection.state !== "open" || Date.now() - polled < (busy ? POLL_BUSY : POLL)) return;
@@ -275,9 +242,9 @@ function read() {
 // A new conversation that was under way when this tab was reloaded goes on.
 const draft = outbox.items.find((item) => item.conversation.startsWith("new-"))?.conversation;
 if (store.link) read();
-else store.show(addressed() || draft || embedded.conversation);
+else store.show(addressed() || draft || (embedded?.conversation ?? ""));
 store.socket.now();
 store.refresh();
 store.learn();
 schedule();
-if (!embedded.framed && !store.link) ready(); // the page around has the focus
+if (!embedded && !store.link) ready(); // the page around has the focus

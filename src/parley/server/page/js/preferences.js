@@ -1,20 +1,10 @@
-/** The reader's own settings, of this browser: language, looks, and what a screen reader is told. */
-import { find, make } from "./dom.js";
+/** The reader's own settings, of this browser, in a small dialog: language, looks, and what a screen reader is told. */
+import { find, make, theme } from "./dom.js";
 import { LANGUAGES, setting } from "./i18n.js";
-import { theme } from "./theme.js";
+import { announcing } from "./status.js";
 
-const KEPT = "parley.announce";
-
-/** What is told of a reply: `end`, `sentences` while it is written, or `off`. */
-export const announcing = {
-  get: () => localStorage.getItem(KEPT) ?? "end",
-  /** @param {string} what */
-  set: (what) => localStorage.setItem(KEPT, what),
-};
-
-/** Wire the dialog. */
+/** Wire the dialog. @returns {HTMLDialogElement} */
 export function preferences() {
-  const dialog = find("preferences");
   const language = find("language");
   language.append(...Object.entries(LANGUAGES).map(([tag, name]) => make("option", { value: tag, lang: tag }, name)));
   language.value = setting.get();
@@ -26,5 +16,5 @@ export function preferences() {
     find(name).value = kept.get();
     find(name).addEventListener("change", () => kept.set(find(name).value));
   }
-  find("preferences-open").addEventListener("click", () => dialog.showModal());
+  return find("preferences");
 }

@@ -20,7 +20,7 @@ export class Search {
     this.field = find("search");
     this.told = find("found");
     this.list = find("conversations");
-    this.query = "";
+    this.query = this.field.value.trim(); // what was typed until this came
     this.asked = false;
     this.field.addEventListener("input", () => this.ask(this.field.value.trim()));
     this.field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));

@@ -2,8 +2,7 @@
  * A link by which anyone can read the conversation that is open. The server keeps a hash of it only: what the link is
  * stays in the browser that made it.
  */
-import { BASE } from "./address.js";
-import { Refused, call } from "./api.js";
+import { BASE, Refused, call } from "./api.js";
 import { copy, find, show, write } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -20,7 +19,6 @@ export class Share {
     this.dialog = find("share-dialog");
     this.field = find("share-link");
     this.id = "";
-    find("share").addEventListener("click", () => this.open());
     find("share-make").addEventListener("click", () => this.make());
     find("share-revoke").addEventListener("click", () => this.revoke());
     find("share-close").addEventListener("click", () => this.dialog.close());
@@ -46,10 +44,6 @@ export class Share {
   draw() {
     const about = this.store.view?.about ?? {};
     const shared = about.shared ?? "";
-    const can = this.store.id.startsWith("conv_") && !this.store.missing.has(this.store.id) && !this.store.link;
-    show(find("share"), can);
-    find("share").classList.toggle("on", Boolean(shared));
-    find("share").setAttribute("aria-label", shared ? t("Shared by a link") : t("Share"));
     if (this.id !== this.store.id) {
       this.dialog.close();
       return;

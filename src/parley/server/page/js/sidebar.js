@@ -1,13 +1,24 @@
 /** The list of conversations by day, with a live dot; on a phone a sheet. */
-import { addressOf } from "./address.js";
-import { arrange, find, iconButton, make, show, write } from "./dom.js";
+import { addressOf } from "./api.js";
+import { Part, arrange, find, iconButton, make, show, write } from "./dom.js";
 import { t } from "./i18n.js";
-import { Search } from "./search.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
 const DAY = 86_400_000;
 const HIDDEN = "parley.sidebar";
+
+/** Where it is kept what is about to be deleted, and when each is due, in unix milliseconds. */
+export const DELETING = "parley.deleting";
+
+/** @returns {Record<string, number>} */
+export function due() {
+  try {
+    return JSON.parse(localStorage.getItem(DELETING) || "{}");
+  } catch {
+    return {};
+  }
+}
 
 /** Under which heading a conversation stands. @param {number} at @param {number} now  unix milliseconds */
 export function dayOf(at, now) {
@@ -19,10 +30,12 @@ export function dayOf(at, now) {
 }
 
 export class Sidebar {
-  /** @param {Store} store @param {(listed: any) => void} remove  ask, then delete */
-  constructor(store, remove) {
+  /** @param {Store} store @param {Part<import("./deletion.js").Deletion>} deletion */
+  constructor(store, deletion) {
     this.store = store;
-    this.remove = remove;
+    this.deletion = deletion;
+    this.search = new Part(async () => new (await import("./search.js")).Search(store));
+    this.field = find("search");
     this.element = find("sidebar");
     this.list = find("conversations");
     this.veil = find("veil");
@@ -30,7 +43,6 @@ export class Sidebar {
     this.closer = find("hide-sidebar");
     this.narrow = matchMedia("(max-width: 760px)");
     this.shown = false;
-    this.search = new Search(store);
     /** @type {Map<string, any>} */
     this.rows = new Map();
     /** @type {Map<string, HTMLElement>} */
@@ -44,6 +56,13 @@ export class Sidebar {
     this.closer.addEventListener("click", () => this.toggle(false));
     this.veil.addEventListener("click", () => this.toggle(false));
     this.narrow.addEventListener("change", () => this.settle());
+    for (const sign of ["pointerenter", "focus"]) this.field.addEventListener(sign, () => this.search.expect());
+    this.field.addEventListener("input", () => this.search.here ?? this.search.use(() => store.drawn()));
+    this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (this.search.here || !/^Arrow(Up|Down)$/.test(event.key)) return;
+      event.preventDefault();
+      this.search.use((search) => search.walk(event));
+    });
     this.settle();
   }
 
@@ -74,8 +93,8 @@ export class Sidebar {
   /** Begin to search, wherever one is. */
   seek() {
     if (!this.shown) this.toggle(true);
-    this.search.field.select();
-    this.search.field.focus();
+    this.field.select();
+    this.field.focus();
   }
 
   place() {
@@ -92,7 +111,9 @@ export class Sidebar {
     /** @type {HTMLElement[]} */
     const children = [];
     let day = "";
-    const found = this.search.found().filter((listed) => !store.leaving(listed.id));
+    const search = this.search.here;
+    const leaving = due();
+    const found = (search?.found() ?? store.list).filter((listed) => !(listed.id in leaving));
     const pinned = (/** @type {any} */ listed) => this.store.views.get(listed.id)?.about.retention === "pinned" || listed.retention === "pinned";
     for (const listed of [...found.filter(pinned), ...found.filter((each) => !pinned(each))]) {
       const heading = pinned(listed) ? t("Pinned") : dayOf(listed.updated_at || listed.created_at, now);
@@ -100,10 +121,10 @@ export class Sidebar {
       day = heading;
       children.push(this.row(listed));
     }
-    if (store.more && !this.search.query) children.push(this.more);
-    if (store.listed && !found.length && !store.more && !this.search.query) children.push(this.empty);
+    if (store.more && !search?.query) children.push(this.more);
+    if (store.listed && !found.length && !store.more && !search?.query) children.push(this.empty);
     arrange(this.list, children);
-    this.search.draw(found.length);
+    search?.draw(found.length);
     const kept = new Set(found.map((listed) => listed.id));
     for (const [id] of this.rows) if (!kept.has(id)) this.rows.delete(id);
   }
@@ -122,7 +143,8 @@ export class Sidebar {
       const title = make("span", { class: "title", dir: "auto" });
       const live = make("span", { class: "hidden" });
       const link = make("a", { href: addressOf(listed.id) }, make("span", { class: "dot", "aria-hidden": "true" }), title, live);
-      const button = iconButton("remove", t("Delete"), () => this.remove(row.listed));
+      const button = iconButton("remove", t("Delete"), () => this.deletion.use((deletion) => deletion.begin(row.listed)));
+      for (const sign of ["pointerenter", "focus"]) button.addEventListener(sign, () => this.deletion.expect());
       row = { element: make("div", { class: "item" }, link, button), link, title, live, button, listed };
       this.rows.set(listed.id, row);
     }

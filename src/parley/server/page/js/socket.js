@@ -1,4 +1,8 @@
-/** One WebSocket that comes back: full jitter between attempts, and never silent for longer than 30 s. */
+/** The way to the server: one WebSocket that comes back, and what stands in for it where none gets through. */
+import { BASE, socketUrl } from "./api.js";
+
+const PLACE = "parley.transport";
+const TRIES = 3; // that fail while the server answers over HTTP
 
 const SHORTEST = 200;
 const LONGEST = 10_000;
@@ -15,6 +19,7 @@ export function backoff(attempt, random) {
   return SHORTEST / 4 + random * (most - SHORTEST / 4); // spread from the first attempt on: all clients lose a server at once
 }
 
+/** It comes back with full jitter between its attempts, and is never silent for longer than 30 s. */
 export class Socket {
   /**
    * @param {string} url
@@ -111,5 +116,66 @@ export class Socket {
     const silence = performance.now() - this.heard;
     if (silence > (this.open ? GIVE_UP : OPENING)) this.leave("silent");
     else if (this.open && silence > ASK && silence <= ASK + 1000) this.send({ type: "ping" });
+  }
+}
+
+/** Which way to the server: a WebSocket, or, where none gets through, events and requests over HTTP (js/source.js). */
+export class Transport {
+  /** @param {import("./store.js").Store} store @param {ConstructorParameters<typeof Socket>[1]} handlers @param {() => void} changed  called when the way is another one */
+  constructor(store, handlers, changed) {
+    this.store = store;
+    this.handlers = handlers;
+    this.changed = changed;
+    this.failures = 0;
+    /** @type {Socket | import("./source.js").Source} */
+    this.way = new Socket(socketUrl(store.link), { ...handlers, unopened: () => this.unopened() });
+  }
+
+  now() {
+    if (this.way instanceof Socket && sessionStorage.getItem(PLACE)) this.detour();
+    else this.way.now();
+  }
+
+  /** Whether nothing streams from a conversation, so that it is asked for now and then. @param {string} conversation */
+  asks(conversation) {
+    return !(this.way instanceof Socket) && this.way.asks(conversation);
+  }
+
+  /** @param {object} frame */
+  send(frame) {
+    return this.way.send(frame);
+  }
+
+  /** @param {string} reason @param {number} [wait] */
+  leave(reason, wait) {
+    this.way.leave(reason, wait);
+  }
+
+  /** A socket did not come to be: is it the server, or something between? */
+  async unopened() {
+    try {
+      const answer = await fetch(`${BASE}healthz`, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+      this.failures = answer.ok ? this.failures + 1 : 0;
+    } catch {
+      this.failures = 0;
+    }
+    if (this.failures < TRIES || !(this.way instanceof Socket)) return;
+    sessionStorage.setItem(PLACE, "events");
+    if (await this.detour()) this.changed();
+  }
+
+  /** Go on without a socket; false: that could not be fetched, or is under way. */
+  async detour() {
+    try {
+      const { Source } = await import("./source.js");
+      if (!(this.way instanceof Socket)) return false;
+      this.way.stop();
+      this.way = new Source((id) => this.store.path(id), this.handlers, this.store.link || "own");
+      this.way.now();
+      return true;
+    } catch {
+      if (this.way instanceof Socket) this.way.now(); // which fails, and leads here again
+      return false;
+    }
   }
 }

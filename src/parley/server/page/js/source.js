@@ -6,8 +6,7 @@
  * what it hears (BroadcastChannel). Each tab takes a snapshot of its own and then what joins it by number; what does
  * not join is answered by another snapshot. Where not even events get through, snapshots are all there is.
  */
-import { BASE } from "./address.js";
-import { Refused, access, call } from "./api.js";
+import { BASE, Refused, access, call } from "./api.js";
 import { backoff } from "./socket.js";
 
 const STREAMS = 3; // at once, of the six; the others are asked for

@@ -1,6 +1,6 @@
 /**
- * Imported before everything else: where a browser denies a page its storage, as many do to a frame in another site's
- * page, what is to be kept is kept as long as the page is open.
+ * Where a browser denies a page its storage, as many do to a frame in another site's page, what is to be kept is kept
+ * as long as the page is open.
  */
 
 /** A `Storage` in memory. */
@@ -31,3 +31,5 @@ for (const name of /** @type {const} */ (["localStorage", "sessionStorage"])) {
     Object.defineProperty(window, name, { value: new Memory() });
   }
 }
+
+export {}; // a module, for who imports it

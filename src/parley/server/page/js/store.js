@@ -6,35 +6,27 @@
  * @typedef {import("./fold.js").Turn} Turn
  * @typedef {{state: "connecting" | "open" | "lost", reason: string, since: number}} Connection
  */
-import { Refused, Unreadable, access, call, randomKey } from "./api.js";
-import { again, byteLength, emptyView, fold, open, prepend, said } from "./fold.js";
+import { Refused, Unreadable, access, call } from "./api.js";
+import { byteLength, emptyView, fold, open, prepend } from "./fold.js";
 import { t } from "./i18n.js";
-import { below, follows } from "./tree.js";
+import { Sender } from "./outbox.js";
 
-const PAGE = 50; // conversations and turns asked for at a time
+const PAGE = 50; // conversations asked for at a time
+const TURNS = 30; // turns asked for at a time
 const MANY = 200; // conversations asked for at a time by who searches them all
 const MOST = 10_000;
-const SPENT = "insufficient_quota"; // nothing that passes soon
 const UNKNOWN = "conversation_not_found";
-const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
 
 /** Of a conversation that expired nothing is left: nobody can tell whether there was one. */
 const unknown = () => t("There is no such conversation, or its time is over.");
-
-/** A title for what begins with this message. @param {string} text */
-export function titleOf(text) {
-  const line = [...text.trim().split("\n")[0].trim()];
-  if (line.length <= 60) return line.join("");
-  const cut = line.slice(0, 60).join("");
-  return `${cut.slice(0, cut.lastIndexOf(" ") > 30 ? cut.lastIndexOf(" ") : cut.length)}…`;
-}
 
 export class Store {
   /** @param {import("./outbox.js").Outbox} outbox @param {() => void} drawn  called when something changed */
   constructor(outbox, drawn) {
     this.outbox = outbox;
+    this.sender = new Sender(this, outbox);
     this.drawn = drawn;
-    /** @type {import("./transport.js").Transport} */
+    /** @type {import("./socket.js").Transport} */
     this.socket = /** @type {any} */ (null);
     /** @type {any[]} */
     this.list = [];
@@ -63,6 +55,7 @@ export class Store {
     this.connection = { state: "connecting", reason: "", since: Date.now() };
     /** @type {any} */
     this.models = null;
+    this.learning = false;
     this.locked = false;
     /** Whether there was a session, or a key, that counts no more. */
     this.expired = false;
@@ -71,8 +64,6 @@ export class Store {
     this.link = "";
     /** How many look at each conversation. @type {Map<string, number>} */
     this.watching = new Map();
-    /** Whether a conversation is about to be deleted. @type {(id: string) => boolean} */
-    this.leaving = () => false;
     /** @type {(draft: string) => void} */
     this.onbegun = () => {};
     /** @type {(draft: string, id: string) => void} */
@@ -111,21 +102,21 @@ export class Store {
   }
 
   opened() {
+    const first = this.connection.state === "connecting";
     this.connection = { state: "open", reason: "", since: Date.now() };
     this.stale.clear();
     for (const view of this.views.values()) if (this.follows(view.id)) this.follow(view);
     for (const [turn, conversation] of this.stopping) this.cancel(conversation, turn);
-    this.outbox.again();
-    this.pump();
-    this.refresh();
+    this.sender.again();
+    if (!first || !(this.asking || this.listed)) this.refresh(); // the page asks as it begins
     if (!this.models) this.learn();
     this.drawn();
   }
 
   /** @param {string} reason @param {number} code  of the close frame */
   lost(reason, code) {
-    if (code === 1009 || code === 4413) this.unnamed(t("The message is too long."));
-    if (code === 4400) this.unnamed(t("The server did not understand this message."));
+    if (code === 1009 || code === 4413) this.sender.unnamed(t("The message is too long."));
+    if (code === 4400) this.sender.unnamed(t("The server did not understand this message."));
     const since = this.connection.state === "open" ? Date.now() : this.connection.since;
     this.connection = { state: this.connection.state === "connecting" ? "connecting" : "lost", reason, since };
     this.drawn();
@@ -162,7 +153,7 @@ export class Store {
 
   /** @param {View} view */
   follow(view) {
-    const frame = { type: "follow", id: `follow:${view.id}`, conversation: view.id, turns: PAGE, presence: view.id === this.id };
+    const frame = { type: "follow", id: `follow:${view.id}`, conversation: view.id, turns: TURNS, presence: view.id === this.id };
     if (view.known && !this.stale.has(view.id)) Object.assign(frame, { after: view.cursor });
     this.socket.send(frame);
   }
@@ -175,7 +166,7 @@ export class Store {
       case "ping": case "pong": case "following": case "authenticated": return;
       case "presence": this.watching.set(frame.conversation, frame.watching); break;
       case "unshared": this.unshared(); break;
-      case "receipt": this.receipt(frame); break;
+      case "receipt": this.sender.receipt(frame); break;
       case "cancelled": this.stopping.delete(frame.turn); break;
       case "error": this.failed(frame); break;
       default: this.entry(frame);
@@ -194,19 +185,11 @@ export class Store {
       this.follow(view);
       return;
     }
-    if (frame.type === "queued") this.claim(view, frame.turn);
-    if (frame.type === "snapshot") for (const id of view.order.slice(-3)) this.claim(view, id);
+    if (frame.type === "queued") this.sender.claim(view, frame.turn);
+    if (frame.type === "snapshot") for (const id of view.order.slice(-3)) this.sender.claim(view, id);
     if (frame.type === "end") this.ended(view, frame.turn);
     if (frame.type === "changed") this.refresh();
     if (frame.type === "deleted") this.gone(view.id);
-  }
-
-  /** A turn that says what a message on its way says is taken for it; the receipt settles it. @param {View} view @param {string} id */
-  claim(view, id) {
-    const turn = /** @type {Turn} */ (view.turns.get(id));
-    const own = this.outbox.of(view.id);
-    const item = own.find((each) => each.state === "sent" && !each.turn && each.text === said(turn));
-    if (item && !own.some((each) => each.turn === id)) item.turn = id;
   }
 
   /** @param {View} view @param {string} turn */
@@ -220,34 +203,13 @@ export class Store {
   }
 
   /** @param {any} frame */
-  receipt(frame) {
-    const key = String(frame.id).replace(/^say:/, "");
-    const left = this.outbox.accepted(key, frame, Date.now());
-    if (left) {
-      setTimeout(() => {
-        this.outbox.confirm(key);
-        this.pump();
-      }, left);
-    }
-    this.pump();
-    this.told();
-  }
-
-  /** @param {any} frame */
   failed(frame) {
     const [verb, ...rest] = String(frame.id ?? "").split(":");
     const name = rest.join(":");
-    if (verb === "say") this.unsaid(name, frame.error, frame.retry_after);
+    if (verb === "say") this.sender.unsaid(name, frame.error, frame.retry_after);
     else if (verb === "follow") this.missing.set(name, frame.error.code === UNKNOWN ? unknown() : frame.error.message);
     else if (verb === "cancel") this.stopping.delete(name);
-    else this.unnamed(frame.error.message);
-  }
-
-  /** Something we sent was too bad to be told by its name: a message under way, if there is one. @param {string} reason */
-  unnamed(reason) {
-    const sent = this.outbox.items.filter((item) => item.state === "sent");
-    for (const item of sent) this.outbox.refuse(item.key, reason);
-    if (!sent.length) this.alert = reason;
+    else this.sender.unnamed(frame.error.message);
   }
 
   /** The link this page reads through leads nowhere any more: nothing of what it showed stays. */
@@ -256,100 +218,6 @@ export class Store {
     this.watching.clear();
     this.missing.set(this.id, t("This link does not lead anywhere, or no longer."));
     this.drawn();
-  }
-
-  /** A message was not accepted: try again if that may help. @param {string} key @param {any} error @param {number} [after]  seconds */
-  unsaid(key, error, after) {
-    const item = this.outbox.find(key);
-    if (!item) return;
-    if (PASSING.has(error.type) && error.code !== SPENT) {
-      item.reason = error.message;
-      setTimeout(() => {
-        item.state = "waiting";
-        item.reason = "";
-        this.pump();
-      }, 1000 * ((after || 2) + Math.random()));
-    } else {
-      this.outbox.refuse(key, error.message);
-      this.pump();
-    }
-  }
-
-  // Messages
-
-  /**
-   * Say something in what is open. With `parent` it is said again from there: a fork.
-   * @param {string} text @param {Record<string, any>} about  of a conversation that begins with it
-   * @param {string} [parent] @param {Turn["input"]} [input]  messages, when it is not one text
-   */
-  say(text, about, parent, input) {
-    text = text.replaceAll("\0", "").toWellFormed(); // what cannot be stored
-    const view = this.view;
-    const after = parent ?? (view?.known ? follows(view) : undefined);
-    /** @type {Record<string, any>} */
-    const body = { input: input ?? text };
-    if (after !== undefined) body.parent = after;
-    const begins = !this.id;
-    if (begins) this.id = `new-${randomKey()}`;
-    about = { ...this.prepared, ...about, title: titleOf(text) };
-    this.outbox.add({ key: randomKey(), conversation: this.id, about, body, text });
-    if (begins) {
-      this.prepared = {};
-      this.onbegun(this.id);
-    }
-    this.pump();
-    this.drawn();
-  }
-
-  /** Send what can be sent. */
-  pump() {
-    for (const item of this.outbox.next()) {
-      if (item.conversation.startsWith("new-")) {
-        if (this.connection.state === "open") this.create(item);
-      } else if (this.socket.send({ type: "say", id: `say:${item.key}`, conversation: item.conversation, key: item.key, ...item.body })) {
-        item.state = "sent";
-      }
-    }
-  }
-
-  /** @param {import("./outbox.js").Item} item */
-  async create(item) {
-    item.state = "sent";
-    const draft = item.conversation;
-    try {
-      const about = await call("POST", "/conversations", item.about, draft);
-      item.state = "waiting";
-      this.outbox.made(draft, about.id);
-      this.views.set(about.id, emptyView(about.id));
-      if (this.id === draft) this.id = about.id;
-      this.follow(/** @type {View} */ (this.views.get(about.id)));
-      this.onmade(draft, about.id);
-      this.pump();
-      this.told();
-    } catch (error) {
-      if (error instanceof Refused && error.status === 401) this.refused();
-      else if (error instanceof Refused && !error.passing) this.outbox.refuse(item.key, error.message);
-      else setTimeout(() => this.pump(), 1000 + 1000 * Math.random());
-      if (item.state === "sent") item.state = "waiting";
-    }
-    this.drawn();
-  }
-
-  /**
-   * Say a turn's message again, beside it; what is being replied to it, or behind it, is stopped.
-   * @param {Turn} turn @param {string} [text]  another one
-   */
-  retry(turn, text) {
-    const input = again(turn, text);
-    if (!input) {
-      this.alert = t("This message belongs to a program's function calls. Only that program can say it again.");
-      this.drawn();
-      return;
-    }
-    const view = this.view;
-    const running = view && open(view)[0];
-    if (running && below(view, turn, running)) this.cancel(view.id, running.id);
-    this.say(text ?? said(turn), {}, turn.parent, input);
   }
 
   /** Stop the reply in progress of what is open; false: there is none. */
@@ -412,12 +280,13 @@ export class Store {
     this.drawn();
   }
 
-  /** Turns before those that are there. */
+  /** Turns before those that are there; false: they did not come. */
   async earlier() {
     const view = this.view;
-    if (!view?.first) return;
-    await this.attempt(async () => prepend(view, await call("GET", `${this.path(view.id)}/turns?limit=${PAGE}&before=${view.first}`)));
+    if (!view?.first) return false;
+    const there = await this.attempt(async () => prepend(view, await call("GET", `${this.path(view.id)}/turns?limit=${TURNS}&before=${view.first}`)));
     this.drawn();
+    return there;
   }
 
   /** Where the API tells of a conversation. @param {string} id */
@@ -493,13 +362,16 @@ export class Store {
     this.drawn();
   }
 
+  /** Ask for the models there are. */
   async learn() {
-    if (this.link) return;
+    if (this.link || this.learning) return;
+    this.learning = true;
     try {
       this.models = await call("GET", "/models");
     } catch {
       // Without it there is no picker; it is asked for again with the next connection.
     }
+    this.learning = false;
     this.drawn();
   }
 

@@ -1,19 +1,17 @@
 /** The messages of what is open: its path through the tree, and what is on its way. */
 import { arrange, copy, find, icon, make, show, write } from "./dom.js";
-import { open, withdrawn } from "./fold.js";
+import { choose, open, path, withdrawn } from "./fold.js";
 import { t } from "./i18n.js";
-import { pictures } from "./pictures.js";
-import { Follower } from "./scroll.js";
-import { curl } from "./story.js";
-import { choose, path } from "./tree.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./outbox.js").Item} Item */
 /** @typedef {import("./turn.js").TurnBox} TurnBox */
 
-/** What draws a turn, and with it Markdown: half of all scripts, fetched once one can type. @type {typeof import("./turn.js") | null} */
+/** What draws a turn, and with it Markdown: half of all scripts, fetched once there is a turn to draw, or about to be. @type {typeof import("./turn.js") | null} */
 let turns = null;
 const AGAIN = 2_000; // milliseconds until it is tried again
+const AHEAD = 600; // pixels from the beginning where earlier messages are asked for
+const NEAR = 48; // pixels from the end that still are the end
 
 export class Thread {
   /** @param {Store} store @param {(text: string) => void} edit  put a text into the composer */
@@ -30,9 +28,15 @@ export class Thread {
     this.sending = new Map();
     this.waiting = find("waiting");
     this.waits = "";
-    this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier() }, t("Show earlier messages"));
+    this.more = make("button", { type: "button", class: "more", onclick: () => this.earlier(true) }, t("Show earlier messages"));
+    this.refused = false;
+    this.scroller.addEventListener("scroll", () => {
+      if (!this.follower.stuck && !this.refused && this.more.isConnected && this.scroller.scrollTop < AHEAD) this.earlier();
+    }, { passive: true });
     this.missing = make("p", { class: "missing" });
-    this.load();
+    this.loading = false;
+    /** @type {import("./status.js").Status | null} */
+    this.status = null;
     this.element.addEventListener("click", (/** @type {Event} */ event) => {
       const button = /** @type {HTMLElement} */ (event.target).closest(".copy-code");
       const code = button?.closest(".code")?.querySelector("code");
@@ -40,7 +44,7 @@ export class Thread {
     });
     this.actions = {
       retry: (/** @type {import("./fold.js").Turn} */ turn, /** @type {string | undefined} */ text) => {
-        store.retry(turn, text);
+        store.sender.retry(turn, text);
         this.follower.end();
         this.rest();
       },
@@ -49,18 +53,24 @@ export class Thread {
         store.drawn();
       },
       look: (/** @type {import("./fold.js").Turn} */ turn) => store.look(turn),
-      curl: (/** @type {HTMLElement} */ button, /** @type {import("./fold.js").Turn} */ turn) => copy(button, curl(turn, store.id)),
+      conversation: () => store.id,
     };
   }
 
-  /** All parts at once, rather than each when another one names it. */
+  /** What draws a turn is wanted: all its parts at once, rather than each when another one names it. */
   async load() {
+    if (turns || this.loading) return;
+    this.loading = true;
     try {
-      [turns] = await Promise.all([import("./turn.js"), import("./markdown.js"), import("./paint.js"), import("../vendor/marked.js")]);
+      const [first, { Status }] = await Promise.all([import("./turn.js"), import("./status.js"), import("./markdown.js"),
+        import("./inline.js"), import("./grammar.js"), import("./mend.js"), import("./paint.js"), import("../vendor/marked.js")]);
+      turns = first;
+      this.status = new Status(this.store);
       this.store.drawn();
     } catch {
       setTimeout(() => this.load(), AGAIN);
     }
+    this.loading = false;
   }
 
   /** Where the focus goes when what had it goes away; on a phone the keyboard would cover the reply. */
@@ -76,6 +86,7 @@ export class Thread {
       this.boxes.clear();
       this.follower.end();
     }
+    if (store.id) this.load();
     const view = store.view;
     const active = view ? open(view) : [];
     const behind = new Set(active.slice(1).map((turn) => turn.id));
@@ -95,9 +106,10 @@ export class Thread {
     arrange(this.element, children);
     this.forget();
     this.queue(active.slice(1));
+    this.status?.draw();
   }
 
-  /** @param {import("./tree.js").Step} step @param {string | undefined} active */
+  /** @param {import("./fold.js").Step} step @param {string | undefined} active */
   box({ turn, siblings }, active) {
     let box = this.boxes.get(turn.id);
     if (!box) {
@@ -110,11 +122,11 @@ export class Thread {
 
   /** A message without its receipt. @param {Item} item */
   item(item) {
-    const spell = `${item.state === "refused"} ${this.store.connection.state} ${item.reason}`;
+    const spell = `${item.state === "refused"} ${this.store.connection.state} ${item.reason} ${turns !== null}`;
     const known = this.sending.get(item.key);
     if (known?.dataset.spell === spell) return known;
     const element = make("div", { class: "turn sending", "data-spell": spell },
-      make("article", { class: "said", "aria-label": t("You") }, make("div", { class: "pictures" }, ...pictures(item.body.input)),
+      make("article", { class: "said", "aria-label": t("You") }, make("div", { class: "pictures" }, ...(turns?.pictures(item.body.input) ?? [])),
         make("div", { class: "bubble", dir: "auto", hidden: !item.text }, item.text)));
     if (item.state === "refused") element.append(this.refusal(item));
     else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), t("Kept here, sent when the server is back")));
@@ -175,21 +187,86 @@ export class Thread {
     }));
   }
 
-  async earlier() {
-    const { scroller } = this;
-    const height = scroller.scrollHeight;
-    this.follower.stuck = false;
+  /** Show what was said before that; what is in sight stays where it is. @param {boolean} [leave]  the end, too */
+  async earlier(leave = false) {
+    if (this.more.disabled) return;
+    const { scroller, follower, id } = this;
+    if (leave) follower.stuck = false;
     this.more.disabled = true;
-    await this.store.earlier();
+    this.refused = !await this.store.earlier();
+    if (this.refused) setTimeout(() => (this.refused = false), AGAIN);
     this.more.disabled = false;
+    if (id !== this.id) return;
+    const first = this.more.nextElementSibling;
+    const top = first?.getBoundingClientRect().top ?? 0;
     this.draw();
-    scroller.scrollTop += scroller.scrollHeight - height;
+    if (first && !follower.stuck) scroller.scrollTop += first.getBoundingClientRect().top - top;
   }
 }
 
-/** A path as far as the first fork that is on its way. @param {import("./tree.js").Step[]} steps @param {Item[]} items */
+/** A path as far as the first fork that is on its way. @param {import("./fold.js").Step[]} steps @param {Item[]} items */
 function upTo(steps, items) {
   const fork = items.find((item) => item.body.parent !== undefined);
   if (!fork) return steps;
   return steps.slice(0, steps.findIndex(({ turn }) => turn.id === fork.body.parent) + 1);
+}
+
+/**
+ * Stay at the end while a reply grows, until the reader scrolls up; again once they come back.
+ *
+ * A sentinel below the thread tells whether its end is in sight; the size of the thread tells when it grew. Only a
+ * movement upwards by the reader lets go, never the growth itself.
+ */
+class Follower {
+  /** @param {HTMLElement} scroller @param {HTMLElement} content @param {HTMLElement} sentinel @param {HTMLElement} jump */
+  constructor(scroller, content, sentinel, jump) {
+    this.scroller = scroller;
+    this.jump = jump;
+    this.stuck = true;
+    this.seen = true;
+    this.top = 0;
+    this.height = 0;
+    new IntersectionObserver(
+      ([entry]) => {
+        this.seen = entry.isIntersecting;
+        if (this.seen) this.stuck = true;
+        this.tell();
+      },
+      { root: scroller, rootMargin: `0px 0px ${NEAR}px 0px` },
+    ).observe(sentinel);
+    const sizes = new ResizeObserver(() => this.keep());
+    sizes.observe(content);
+    sizes.observe(scroller);
+    scroller.addEventListener("scroll", () => this.moved(), { passive: true });
+    jump.addEventListener("click", () => this.end());
+  }
+
+  /** Go to the end and stay there. */
+  end() {
+    this.stuck = true;
+    this.keep();
+  }
+
+  keep() {
+    if (this.stuck) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.tell();
+  }
+
+  moved() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    // The browser itself moves up when the content shrinks; that is nobody's wish. The sentinel tells too late here.
+    const up = scrollTop < this.top - 2 && scrollHeight >= this.height;
+    if (up && scrollHeight - scrollTop - clientHeight > NEAR) {
+      this.stuck = false;
+      this.seen = false;
+    }
+    this.top = scrollTop;
+    this.height = scrollHeight;
+    this.tell();
+  }
+
+  tell() {
+    this.scroller.classList.toggle("stuck", this.stuck);
+    show(this.jump, !this.stuck && !this.seen);
+  }
 }

@@ -1,16 +1,43 @@
 /** One turn on the page: what was said, and the reply to it as it grows. */
-import { copy, icon, iconButton, make, patch, show, write } from "./dom.js";
-import { Editor } from "./edit.js";
+import { Part, copy, icon, iconButton, make, patch, show, write } from "./dom.js";
 import { ENDED, said, withdrawn } from "./fold.js";
 import { number, span, t } from "./i18n.js";
 import { Stream } from "./markdown.js";
-import { figures, measure } from "./measure.js";
 import "./paint.js";
-import { pictures } from "./pictures.js";
-import { story } from "./story.js";
 
 /** @typedef {import("./fold.js").Turn} Turn */
-/** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void, look: (turn: Turn) => void, curl: (button: HTMLElement, turn: Turn) => void}} Actions */
+/** @typedef {import("./fold.js").Part} Said */
+/** @typedef {{retry: (turn: Turn, text?: string) => void, choose: (turn: Turn, sibling: string) => void, look: (turn: Turn) => void, conversation: () => string}} Actions */
+
+// What few ask for.
+const editors = new Part(() => import("./edit.js"));
+const stories = new Part(() => import("./story.js"));
+
+const SHOWN = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$/i;
+
+/** The images that were shown with a message: only what is in it, as nothing is ever fetched. @param {unknown} input  messages, or one text @returns {HTMLElement[]} */
+export function pictures(input) {
+  const parts = /** @type {Said[]} */ (Array.isArray(input) ? input : []);
+  const images = parts.flatMap((part) => part.images ?? []);
+  return images.map(({ url }, at) => {
+    const name = images.length > 1 ? t("Image {at} of {all}", { at: at + 1, all: images.length }) : t("Image");
+    return SHOWN.test(url) ? make("img", { src: url, alt: name, decoding: "async" }) : make("span", {}, t("{image} cannot be shown", { image: name }));
+  });
+}
+
+/** @param {number} from @param {number} to  unix milliseconds; 0: not known */
+export const between = (from, to) => (from && to ? Math.max(0, to - from) / 1000 : 0);
+
+/** What a reply cost, in a few words. @param {Turn} turn */
+function measure(turn) {
+  const parts = [];
+  if (turn.model) parts.push(turn.model);
+  const tokens = turn.usage?.output_tokens;
+  if (tokens) parts.push(t("{count} tokens", { count: tokens }));
+  const seconds = between(turn.startedAt, turn.endedAt);
+  if (seconds >= 0.05) parts.push(span(seconds));
+  return parts.join(" · ");
+}
 
 /** Markdown that is shown while it grows. */
 class Prose {
@@ -45,8 +72,9 @@ export class TurnBox {
     this.noted = "";
     this.text = make("div", { class: "bubble", dir: "auto" });
     this.branches = make("span", { class: "branches" });
-    this.editing = iconButton("edit", t("Edit message"), () => this.edit(), "icon writing");
-    /** @type {Editor | null} */
+    this.editing = iconButton("edit", t("Edit message"), null, "icon writing");
+    editors.behind(this.editing, ({ Editor }) => this.edit(Editor));
+    /** @type {import("./edit.js").Editor | null} */
     this.editor = null;
     this.copying = this.copier(() => said(this.turn), t("Copy message"));
     this.ask = make("article", { class: "said", "aria-label": t("You") }, make("div", { class: "pictures" }, ...pictures(turn.input)),
@@ -61,9 +89,10 @@ export class TurnBox {
     this.meta = make("span", { class: "meta" });
     this.figures = make("dl", { class: "figures", hidden: true });
     this.story = make("ol", { class: "story" });
-    this.asking = make("button", { type: "button", class: "writing", onclick: () => this.actions.curl(this.asking, this.turn) }, icon("copy"), icon("done"), t("Copy as curl"));
+    this.asking = make("button", { type: "button", class: "writing", onclick: () => stories.use(({ curl }) => copy(this.asking, curl(this.turn, this.actions.conversation()))) }, icon("copy"), icon("done"), t("Copy as curl"));
     this.more = make("div", { class: "more-told", hidden: true }, this.story, this.asking);
-    this.telling = iconButton("info", t("Tokens and timings"), () => this.tell(this.figures.hidden));
+    this.telling = iconButton("info", t("Tokens and timings"), null);
+    stories.behind(this.telling, () => this.tell(this.figures.hidden));
     this.telling.setAttribute("aria-expanded", "false");
     this.tools = make("div", { class: "tools", hidden: true }, this.copier(() => this.turn.text, t("Copy reply")),
       iconButton("retry", t("Ask again"), () => this.actions.retry(this.turn), "icon writing"), this.telling, this.meta);
@@ -79,8 +108,9 @@ export class TurnBox {
     return button;
   }
 
-  /** Write the message anew, in its place. */
-  edit() {
+  /** Write the message anew, in its place. @param {typeof import("./edit.js").Editor} Editor */
+  edit(Editor) {
+    if (this.editor) return;
     this.editor = new Editor(said(this.turn), (text) => this.actions.retry(this.turn, text), () => {
       this.editor?.element.remove();
       this.editor = null;
@@ -117,8 +147,10 @@ export class TurnBox {
     if (!this.figures.hidden) this.tell(true, false);
   }
 
-  /** Tokens, timings and what happened, or not. @param {boolean} shown @param {boolean} [look]  ask the server, too */
+  /** Tokens, timings and what happened, or not, once that was fetched. @param {boolean} shown @param {boolean} [look]  ask the server, too */
   tell(shown, look = true) {
+    if (!stories.here) return;
+    const { figures, story } = stories.here;
     if (shown && look) this.actions.look(this.turn);
     show(this.figures, shown);
     show(this.more, shown);
@@ -178,7 +210,10 @@ export class TurnBox {
     if (this.noted === wanted) return;
     this.noted = wanted;
     this.notes.replaceChildren(...notes.map(([name, text]) => make("li", {}, icon(name), text)));
-    if (ended && turn.notes.length) this.notes.firstChild?.append(make("button", { type: "button", onclick: () => this.tell(this.figures.hidden) }, t("What happened")));
+    if (!ended || !turn.notes.length) return;
+    const asked = make("button", { type: "button" }, t("What happened"));
+    stories.behind(asked, () => this.tell(this.figures.hidden));
+    this.notes.firstChild?.append(asked);
   }
 
   fail() {
