@@ -1,6 +1,6 @@
-"""What each further web server and worker adds, where neither the machine's cores nor its client are what is short: each
-web server and each worker is held to a tenth of a core by the kernel (a control group with a CPU quota); Redis, the
-upstream and the load client are not held. Linux, as root; elsewhere it says that it cannot.
+"""What each further web server and worker adds, where neither the machine's cores nor its client are what is short:
+each web server and each worker is held to a tenth of a core by the kernel (a control group with a CPU quota); Redis,
+the upstream and the load client are not held. Linux, as root; elsewhere it says that it cannot.
 """
 
 import contextlib
