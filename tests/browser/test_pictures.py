@@ -131,7 +131,9 @@ def test_what_is_no_picture_is_not_loaded() -> None:
             assert await in_page(page, script, urls) == ["span"] * 7 + ["img"]
             await expect(page.get_by_text("Image 1 of 8 cannot be shown")).to_be_visible()
             modules_of_it = ("/js/", "/vendor/marked.js")
-            assert [url for url in left if not url.startswith("data:") and not any(each in url for each in modules_of_it)] == []
+            assert [
+                url for url in left if not url.startswith("data:") and not any(each in url for each in modules_of_it)
+            ] == []
 
     play(main())
 
