@@ -33,7 +33,9 @@ export class Status {
     const view = this.store.view;
     if (!view || !find("banner").hidden) return; // which is told there
     const active = open(view).find((turn) => turn.status === "in_progress");
-    const before = view.turns.get(this.replying);
+    // One that began and ended since the last time was never active here.
+    const ended = view.turns.get(this.store.finished) ?? view.turns.get(this.replying);
+    this.store.finished = "";
     const how = announcing.get();
     if (how === "off") return;
     if (active && active.id !== this.replying) {
@@ -41,8 +43,9 @@ export class Status {
       this.told = active.text.length;
     } else if (active && how === "sentences") {
       this.read(active.text);
-    } else if (!active && before && ENDED.has(before.status)) {
-      write(this.live, how === "sentences" ? `${plain(before.text.slice(this.told))} ${WORDS[before.status]}` : WORDS[before.status]);
+    } else if (!active && ended && ENDED.has(ended.status)) {
+      const rest = ended.text.slice(ended.id === this.replying ? this.told : 0);
+      write(this.live, how === "sentences" ? `${plain(rest)} ${WORDS[ended.status]}` : WORDS[ended.status]);
     }
     this.replying = active?.id ?? "";
   }

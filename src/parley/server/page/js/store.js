@@ -62,6 +62,8 @@ export class Store {
     this.alert = "";
     /** The link this page reads through; empty: it is its owner's. */
     this.link = "";
+    /** The turn that a frame last told the end of, until a screen reader is told. */
+    this.finished = "";
     /** How many look at each conversation. @type {Map<string, number>} */
     this.watching = new Map();
     /** @type {(draft: string) => void} */
@@ -195,6 +197,7 @@ export class Store {
   /** @param {View} view @param {string} turn */
   ended(view, turn) {
     this.stopping.delete(turn);
+    if (view.id === this.id) this.finished = turn;
     if (view.id !== this.id && !open(view).length) {
       this.unread.add(view.id);
       this.socket.send({ type: "unfollow", conversation: view.id });
