@@ -1,83 +1,37 @@
 """Where no WebSocket gets through: events, held by one tab for all; where those stall too, snapshots."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.chromium import play
+from tests.browser.proxy import Proxy
 from tests.browser.stage import ended, named, opened, parley, replies, say, shown, shows, stored, tokens, visit
 from tests.system.deployment import Deployment
 
 pytestmark = pytest.mark.browser
 
-REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-
-class Proxy:
-    """Passes on bytes both ways, but no request whose head holds one of the words.
-
-    A browser sends an upgrade, and what it waits long for, on connections of their own or as the next request of one.
-    """
+class Blocker(Proxy):
+    """Passes on no request whose head holds one of the words."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        super().__init__(port)
         self.words = [b"upgrade: websocket"]
-        self.streams = 0
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Its URL, while it runs."""
-        served: set[asyncio.Task[None]] = set()
+    @property
+    def streams(self) -> int:
+        """How many streams of events were asked for."""
+        return sum(said.count(b"/events HTTP") for said in self.said)
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            served.add(task)
-            with contextlib.suppress(ConnectionError):
-                await self._serve(reader, writer)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            for task in served:
-                task.cancel()
-            await asyncio.gather(*served, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        answers = asyncio.create_task(copy(there, writer))
-        try:
-            while data := await reader.read(65536):
-                self.streams += data.count(b"/events HTTP")
-                if any(word in data.lower() for word in self.words):
-                    writer.write(REFUSAL)
-                    await writer.drain()
-                    break
-                back.write(data)
-        finally:
-            answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
-            for each in (back, writer):
-                each.close()
-                with contextlib.suppress(ConnectionError):
-                    await each.wait_closed()
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Hand on what comes, to its end."""
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+    def refuses(self, data: bytes) -> bool:
+        """As the words say."""
+        return any(word in data.lower() for word in self.words)
 
 
 @pytest.mark.timeout(300)  # eight pages are a lot for a busy machine
 def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed() -> None:
     async def main(up: Deployment) -> None:
-        proxy = Proxy(up.port)
+        proxy = Blocker(up.port)
         async with proxy.running() as url, visit(up) as (context, _):
             page = await opened(context, url)
             await expect(page.locator("#banner")).to_contain_text("WebSockets do not get through here.")
@@ -107,7 +61,7 @@ def test_one_tab_holds_the_events_of_all_and_another_goes_on_when_it_is_closed()
 
 def test_where_nothing_streams_the_page_asks() -> None:
     async def main(up: Deployment) -> None:
-        proxy = Proxy(up.port)
+        proxy = Blocker(up.port)
         proxy.words.append(b"/events http")
         async with proxy.running() as url, visit(up) as (context, _):
             page = await opened(context, url)

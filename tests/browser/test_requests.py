@@ -1,16 +1,15 @@
 """What the page asks for: twenty requests to open it, and the rest of it when somebody wants that."""
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.chromium import PAGE, Watch, chromium, play
+from tests.browser.proxy import Proxy
 from tests.browser.stage import PATIENCE, call, ended, message, named, opened, parley, replies, say, visit
-from tests.browser.test_blocked import copy
 from tests.library.test_app import shop
 from tests.redis_servers import running as redis_running
 from tests.system.deployment import Deployment, workplace
@@ -26,54 +25,14 @@ DRAWING = {
 } | {"vendor/marked.js"}  # fmt: skip
 
 
-class Counter:
-    """A proxy that hears what is asked for, by the browser itself too: no page hears of its icon and its manifest."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._said: list[bytearray] = []
+class Counter(Proxy):
+    """Hears what is asked for by the browser itself, too: no page hears of its icon and its manifest."""
 
     @property
     def asked(self) -> list[str]:
         """The paths, a file's without its version."""
-        found = [path.decode() for said in self._said for path in ASKED.findall(bytes(said))]
+        found = [path.decode() for said in self.said for path in ASKED.findall(bytes(said))]
         return [re.sub(r"/static/(?:[0-9a-f]{12}/)?", "", path) for path in found]
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Its URL, while it runs."""
-        served: set[asyncio.Task[None]] = set()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            served.add(task)
-            with contextlib.suppress(ConnectionError):
-                await self._serve(reader, writer)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            for task in served:
-                task.cancel()
-            await asyncio.gather(*served, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        answers = asyncio.create_task(copy(there, writer))
-        said = bytearray()
-        self._said.append(said)
-        try:
-            while data := await reader.read(65536):
-                said += data
-                back.write(data)
-        finally:
-            answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
-            for each in (back, writer):
-                each.close()
-                with contextlib.suppress(ConnectionError):
-                    await each.wait_closed()
 
 
 @pytest.fixture(scope="module")
