@@ -22,11 +22,11 @@ import svg
 
 Row = dict[str, float]
 
-# What must not grow, and what one unit of it is.
+# What must not grow, and what one unit of it is. Resident memory: the proportional depends on who else shares a library.
 COLUMNS = {
-    "web pss": 1e6,
-    "worker pss": 1e6,
-    "supervisor pss": 1e6,
+    "web rss": 1e6,
+    "worker rss": 1e6,
+    "supervisor rss": 1e6,
     "redis rss": 1e6,
     "used memory": 1e6,
     "aof": 1e6,
@@ -37,7 +37,7 @@ COLUMNS = {
     "supervisor files": 1,
     "redis files": 1,
 }
-PLOTTED = ("web pss", "worker pss", "supervisor pss", "redis rss", "used memory")
+PLOTTED = ("web rss", "worker rss", "supervisor rss", "redis rss", "used memory")
 WIDTH, HEIGHT, LEFT, TOP, RIGHT = 760, 300, 48, 46, 130
 # Pairs of so many rows at most: every n-th is taken.
 MOST = 200
