@@ -22,7 +22,7 @@ import svg
 
 Row = dict[str, float]
 
-# What must not grow, and what one unit of it is. Resident memory: the proportional depends on who else shares a library.
+# What must not grow, and what one unit of it is. Memory is resident: how much is shared is up to other programs too.
 COLUMNS = {
     "web rss": 1e6,
     "worker rss": 1e6,
