@@ -13,7 +13,7 @@ STAMPS := $(VENV)/.stamps
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run test check check-page docs pictures bench bench-full guarantees bench-page lock clean test-compat compat-python compat-node
+.PHONY: setup run test again check check-page docs pictures bench bench-full guarantees bench-page lock clean test-compat compat-python compat-node
 
 setup: $(STAMPS)/dev $(STAMPS)/model
 
@@ -22,6 +22,10 @@ run: $(STAMPS)/run $(STAMPS)/model
 
 test: setup $(STAMPS)/browser $(STAMPS)/shells $(STAMPS)/clock check check-page
 	pytest $(ARGS)
+
+# What failed last, once more: who fails alone too is broken, who does not is a test whose cause is still to be found.
+again: $(STAMPS)/dev
+	pytest --last-failed --last-failed-no-failures none
 
 # The official clients, unmodified, against a running Parley.
 test-compat: compat-python compat-node

@@ -12,6 +12,8 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from tests.redis_servers import Server, binaries, free_port
 
@@ -103,8 +105,9 @@ class Shape:
         return [role.get("master_link_status") for role in roles].count("up") == 2
 
     def info(self, server: Server) -> dict[str, Any]:
-        """What a server says of its replication."""
-        with redis.Redis.from_url(f"unix://{server.socket}", protocol=2, socket_timeout=5) as client:
+        """What a server says of its replication; one that changes its role hangs up on everybody first."""
+        again = Retry(ConstantBackoff(0.05), 40, supported_errors=(redis.ConnectionError,))
+        with redis.Redis.from_url(f"unix://{server.socket}", protocol=2, socket_timeout=5, retry=again) as client:
             found: dict[str, Any] = client.info("replication")
             return found
 
