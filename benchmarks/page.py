@@ -69,9 +69,9 @@ MEANING = {
     "*ceiling_per_s* is arithmetic: what so many servers carry with a core for each, by the CPU a token cost them.",
     "processes": "Burst: 64 conversations, 3 turns of 1,000 tokens without a pause. Client, upstream and all processes "
     "share the two cores.",
-    "cores": "What a further web server and worker add where cores are not what is short: the kernel holds each of them "
-    "to a tenth of a core (a control group's quota), and nothing else. 64 conversations, 2 turns of 400 tokens without "
-    "a pause. The gain is the tokens a second beside those of one pair; with four pairs four would be all of it.",
+    "cores": "What a further web server and worker add where cores are not what is short: the kernel holds each of "
+    "them to a tenth of a core (a control group's quota), and nothing else. 64 conversations, 2 turns of 400 tokens "
+    "without a pause. The gain is the tokens a second beside those of one pair; with four pairs four would be all of it.",
     "overload": "4 x 64 conversations at once against a worker that is set to 64 replies at once; calm before and "
     "after are 16 conversations. While all places are taken one turn may wait for every eight that run; whoever comes "
     "then is refused. Those eight wait until a reply ends, at most as long as one takes.",
