@@ -132,23 +132,34 @@ async def ready(page: Page, url: str) -> float:
     return spent
 
 
-async def cold(browser: Browser, url: str) -> Figures:
-    """The first visit: what is fetched, and how soon one can type."""
+async def fetched(browser: Browser, url: str, *, typing: bool) -> tuple[Load, float]:
+    """What a first visit fetches, of somebody who types a letter or who only looks, and how soon one can type."""
     async with visitor(browser) as context:
         page = await context.new_page()
         session = await context.new_cdp_session(page)
-        load = Load(session, url)
+        load, spent = Load(session, url), 0.0
         await session.send("Network.enable")
-        spent = await ready(page, url)
-        before = {"requests_before": load.requests, "script_kb_before": load.script_bytes / 1000}
+        if typing:
+            spent = await ready(page, url)
+        else:
+            await page.goto(url, wait_until="load")
         await page.wait_for_timeout(1500)
-        return before | {
-            "ready_ms": spent,
-            "requests": load.requests,
-            "kb": load.bytes / 1000,
-            "script_kb": load.script_bytes / 1000,
-            "other_hosts": sorted(load.others),
-        }
+        return load, spent
+
+
+async def cold(browser: Browser, url: str) -> Figures:
+    """The first visit: what is fetched before anything is typed, and with that, and how soon one can type."""
+    before, _ = await fetched(browser, url, typing=False)
+    load, spent = await fetched(browser, url, typing=True)
+    return {
+        "requests_before": before.requests,
+        "script_kb_before": before.script_bytes / 1000,
+        "ready_ms": spent,
+        "requests": load.requests,
+        "kb": load.bytes / 1000,
+        "script_kb": load.script_bytes / 1000,
+        "other_hosts": sorted(load.others),
+    }
 
 
 async def written(page: Page) -> None:

@@ -71,7 +71,7 @@ MEANING = {
     "share the two cores.",
     "cores": "What a further web server and worker add where cores are not what is short: the kernel holds each of "
     "them to a tenth of a core (a control group's quota), and nothing else. 64 conversations, 2 turns of 400 tokens "
-    "without a pause. The gain is the tokens a second beside those of one pair; with four pairs four would be all of it.",
+    "without a pause. The gain is the tokens a second beside those of one pair; four would be all that four can bring.",
     "overload": "4 x 64 conversations at once against a worker that is set to 64 replies at once; calm before and "
     "after are 16 conversations. While all places are taken one turn may wait for every eight that run; whoever comes "
     "then is refused. Those eight wait until a reply ends, at most as long as one takes.",
