@@ -19,6 +19,7 @@ from parley.store.scripts import TRANSIENT
 from tests.redis_sentinels import SERVICE, Shape, failing_over, watching
 from tests.redis_servers import Server, free_port, running
 from tests.store.harness import PREFIX, Bench, run
+from tests.store.test_acl import everything
 
 SECRET = "s3cr3t-passw0rd"
 
@@ -106,6 +107,17 @@ def test_the_primary_is_found(shape: Shape) -> None:
     assert checked(shape.url).appends
     others = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{shape.sentinels[1].port}/{SERVICE}"
     assert checked(others).appends  # one that answers is enough
+
+
+def test_everything_works(shape: Shape) -> None:
+    async def main() -> None:
+        bench = Bench(shape.url)
+        try:
+            await asyncio.wait_for(everything(bench), 60)
+        finally:
+            await bench.client.aclose()
+
+    run(main())
 
 
 def test_what_is_refused_at_start(shape: Shape) -> None:

@@ -25,6 +25,7 @@ from tests.redis_cluster import bus_port, clustered
 from tests.redis_sentinels import SERVICE, watching
 from tests.redis_servers import Server, binaries, free_port, running
 from tests.store.harness import PREFIX, Bench, on
+from tests.store.test_acl import everything
 
 SECRET = "s3cr3t-passw0rd"
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -225,6 +226,17 @@ def test_addresses_that_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         normalise(text)
     assert "ssl_" in str(caught.value)
+
+
+def test_everything_works(loop: Runner, server: Encrypted, authority: Authority) -> None:
+    async def main() -> None:
+        bench = Bench(server.url(ssl_ca_certs=authority.path))
+        try:
+            await asyncio.wait_for(everything(bench), 60)
+        finally:
+            await bench.client.aclose()
+
+    loop(main())
 
 
 def test_links_over_tls(loop: Runner, strict: Encrypted, authority: Authority) -> None:
