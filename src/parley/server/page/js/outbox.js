@@ -23,7 +23,7 @@ const PLACE = "parley.outbox";
 const SPENT = "insufficient_quota"; // nothing that passes soon
 const PASSING = new Set(["rate_limit_error", "service_unavailable", "server_error"]);
 /** How long until a disk has what only memory had, in milliseconds: Redis writes once a second. */
-export const SETTLED = 3000;
+const SETTLED = 3000;
 
 export class Outbox {
   /** @param {Pick<Storage, "getItem" | "setItem">} storage */
