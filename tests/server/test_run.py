@@ -48,6 +48,19 @@ def test_an_unknown_host_is_named() -> None:
         run.listen(Config(host="nowhere.invalid", port=0, access_key=Secret("k")))
 
 
+def test_nothing_waits_for_what_was_sent_before_to_be_acknowledged() -> None:
+    """Under the plain event loop too: there the head and the body of an answer are two packets, 40 ms apart."""
+
+    async def main() -> None:
+        async with house() as home, home.http.get(home.served[0].url + "/healthz"):
+            (link,) = home.served[0].server.server_state.connections
+            inherited = link.transport.get_extra_info("socket")
+            assert inherited.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert inherited.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * run.SEND_BYTES
+
+    harness.run(main())
+
+
 @contextmanager
 def process(url: str, listener: socket.socket) -> Iterator["subprocess.Popen[bytes]"]:
     """A server process on an inherited socket."""

@@ -45,8 +45,10 @@ class Server(uvicorn.Server):
         self._loop.call_later(GOODBYE_SECONDS if told else 0, setattr, self, "should_exit", True)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to go."""
+        """Serve until told to go, on sockets that are tuned here: whoever serves has them so, under any event loop."""
         self._loop = asyncio.get_running_loop()
+        for listener in sockets or ():
+            tune(listener)
         await super().serve(sockets)
 
 
@@ -148,6 +150,5 @@ def serve(config: Config, store: Store, *, fd: int | None = None) -> None:
     require_key(config)
     raise_file_limit()
     listener = listen(config) if fd is None else socket.socket(fileno=fd)
-    tune(listener)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(make(config, store).serve([listener]))

@@ -3,15 +3,12 @@
 import asyncio
 import itertools
 import json
-import socket
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
 
-from parley.server.config import Config
-from parley.server.run import listen, tune
 from tests.server.harness import until
 from tests.server.openai.harness import Office, office
 from tests.store.harness import run
@@ -369,10 +366,3 @@ def test_the_wire_is_as_clients_need_it() -> None:
             check_response(event["response"])
 
     run(main())
-
-
-def test_frames_are_not_held_back_by_the_socket() -> None:
-    """Connections inherit it; without it an event waits some 40 ms for the one before to be acknowledged."""
-    with listen(Config(port=0)) as listener:
-        tune(listener)
-        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -90,7 +90,8 @@ export class Header {
     show(this.title, title && this.field.hidden);
     show(find("app-name"), !title);
     write(this.title, title);
-    document.title = title ? `${title} · Parley` : "Parley";
+    const named = title ? `${title} · Parley` : "Parley";
+    if (document.title !== named) document.title = named; // the browser draws its tab anew for each one
   }
 
   rename() {
