@@ -103,6 +103,38 @@ def test_a_reply_that_streams_touches_few_nodes_and_keeps_the_selection() -> Non
     play(main())
 
 
+# Every node that comes into the document or leaves it, its head too.
+TOUCHED = """() => {
+  globalThis.touched = {pieces: 0, nodes: 0};
+  const counts = (nodes) => [...nodes].reduce((sum, node) => sum + 1 + counts(node.childNodes), 0);
+  new MutationObserver((records) => {
+    for (const {type, addedNodes, removedNodes} of records) {
+      globalThis.touched.pieces += type === "characterData";
+      globalThis.touched.nodes += counts(addedNodes) + counts(removedNodes);
+    }
+  }).observe(document, {childList: true, characterData: true, subtree: true});
+}"""
+
+
+def test_a_growing_reply_touches_nothing_else_of_the_page(up: Deployment) -> None:
+    """A message and its reply bring some 80 nodes, however many pieces the reply comes in."""
+
+    async def main() -> None:
+        async with visit(up) as (context, _):
+            page = await opened(context, up.url)
+            await say(page, "say 3 tag=before")
+            await ended(page)
+            await in_page(page, TOUCHED)
+            await say(page, "say 400 tag=long delay=0.01")
+            await ended(page, 1)
+            touched = await in_page(page, "() => globalThis.touched")
+            print(touched)
+            assert touched["pieces"] >= 10, "it was shown while it was written"
+            assert touched["nodes"] <= 150
+
+    play(main())
+
+
 IMPORT = re.compile(r'^(?:import|export)\b[^;]*?from "(\.[^"]+)"|^import "(\.[^"]+)"', re.MULTILINE)
 PRELOAD = re.compile(r'<link rel="modulepreload" href="[^"]*?((?:js|vendor)/[\w.]+)">')
 

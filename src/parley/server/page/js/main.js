@@ -12,6 +12,7 @@ import { Thread } from "./thread.js";
 
 const POLL_BUSY = 4_000;
 const POLL = 30_000;
+const PAUSE = 25; // milliseconds between two drawings
 
 theme.wear();
 const outbox = new Outbox(sessionStorage);
@@ -47,17 +48,26 @@ store.socket = new Transport(store, {
   schedule();
 });
 
-// Drawing: at most once a frame, however much happened.
+// Drawing: at once where nothing was drawn just before, else after a pause, however much happens.
 
 let drawing = false;
+let drawn = -PAUSE;
 
 function schedule() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    draw();
-  });
+  requestAnimationFrame(frame);
+}
+
+/** @param {number} now */
+function frame(now) {
+  if (now - drawn < PAUSE) {
+    requestAnimationFrame(frame);
+    return;
+  }
+  drawn = now;
+  drawing = false;
+  draw();
 }
 
 function draw() {
