@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+import parley as package
 from tests.browser.chromium import PAGE, in_page, modules, play
 from tests.browser.stage import parley, visit
 
 pytestmark = pytest.mark.browser
 
+SOURCE = Path(package.__file__).parent
 LANGUAGES = {"ar", "de", "es", "fr", "it", "ja", "pt-BR", "zh-Hans"}
 # The same everywhere.
 NAMES = {"Parley"}
@@ -117,6 +119,24 @@ def test_whatever_a_module_says_passes_through_t() -> None:
             if re.match(r"[A-Z][a-z]+", text) and text not in NAMES | EXPORTED and not TECHNICAL.fullmatch(text):
                 loose.append((name, text))
     assert loose == []
+
+
+# Told to programs only, or never told: a turn of which it is so goes on in another way.
+UNSEEN = {"continue_refused"}
+
+
+def test_every_failure_of_a_reply_has_a_sentence() -> None:
+    errors = re.compile(r'\b(?:ModelError|TurnError)\(\s*"(\w+)"')
+    scripts = re.compile(r'"error":\{"code":"(\w+)"')
+    parts = [SOURCE / name for name in ("models", "worker", "store", "server/telling.py")]
+    files = [path for part in parts for path in (part.rglob("*") if part.is_dir() else [part])]
+    codes = {"turn_timeout", "upstream_stalled"}  # why a turn is interrupted
+    for path in files:
+        if path.suffix in (".py", ".lua"):
+            codes |= set((errors if path.suffix == ".py" else scripts).findall(path.read_text()))
+    assert codes >= {"upstream_error", "worker_lost", "queue_timeout"}
+    sentences = set(re.findall(r"(?m)^  (\w+): ", (PAGE / "js/trouble.js").read_text()))
+    assert codes - UNSEEN <= sentences
 
 
 def test_the_nearest_language_is_spoken() -> None:

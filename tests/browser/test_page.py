@@ -244,7 +244,8 @@ def test_rename_and_delete_reach_the_other_tab(up: Deployment) -> None:
             await expect(other.get_by_text("This conversation was deleted.")).to_be_visible()
             for tab in (page, other):
                 await expect(tab.get_by_role("link", name="A better title")).to_have_count(0)
-            gone = await opened(context, f"{up.url}/c/conv_00{'0' * 32}")
+            gone = await context.new_page()
+            await gone.goto(f"{up.url}/c/conv_00{'0' * 32}")
             await expect(gone.get_by_text("No such conversation")).to_be_visible()
             assert watch.complaints == []
 

@@ -97,10 +97,10 @@ async def owner(up: Deployment) -> AsyncIterator[tuple[BrowserContext, Page]]:
 
 
 @contextlib.asynccontextmanager
-async def guest(up: Deployment, name: str) -> AsyncIterator[tuple[BrowserContext, Page]]:
+async def guest(up: Deployment, name: str, **options: str) -> AsyncIterator[tuple[BrowserContext, Page]]:
     """The page of somebody with a session, who has limits."""
     token = call(up, "/sessions", {"name": name}, **BEARER)["token"]
-    async with visit(up, viewport=WINDOW, locale="en-US") as (context, _):
+    async with visit(up, viewport=WINDOW, locale="en-US", **options) as (context, _):
         yield context, await opened(context, f"{up.url}/chat/{token}")
 
 
@@ -207,7 +207,8 @@ def test_failed_with_a_reason_and_a_way_to_try_again(up: Deployment, folder: Pat
             await say(page, "say 4 tag=sick status=400 times=1")
             alert = page.get_by_role("alert")
             await expect(alert).to_contain_text("No reply.")
-            await expect(alert.locator("code")).to_have_text(re.compile("^upstream_"))
+            await expect(alert).to_contain_text("The model's server reported an error.")
+            await expect(alert.locator(".exact")).to_have_text("upstream_error the upstream refused the request (400)")
             await expect(status(page)).to_have_text("Reply failed")
             await expect(replies(page)).to_have_attribute("aria-busy", "false")
             await picture(page, folder, "06-failed")
@@ -327,13 +328,35 @@ def test_expired(up: Deployment, folder: Path) -> None:
             await expect(replies(page)).to_have_count(0)
             await expect(page.get_by_role("link", name="say 2 tag=old")).to_have_count(0)
             await expect(button(page, "Share")).to_be_hidden()
+            await expect(message(page)).to_be_hidden()
+            await picture(page, folder, "10-expired")
+            await page.get_by_role("main").get_by_role("link", name="New conversation").click()
+            await expect(page.get_by_text("What would you like to talk about?")).to_be_visible()
+            await expect(message(page)).to_be_focused()
+            await expect(message(page)).to_have_value("")
+
+    play(main())
+
+
+def test_expired_while_something_is_being_written(up: Deployment) -> None:
+    """It cannot be said here any more, and begins the next conversation instead."""
+
+    async def main() -> None:
+        async with owner(up) as (_, page):
+            await say(page, "say 2 tag=old")
+            await ended(page)
             await message(page).fill("anyone?")
+            expire(up, await named(page))
+            await page.reload()
+            await expect(page.get_by_text("There is no such conversation, or its time is over.")).to_be_visible()
+            await expect(message(page)).to_have_value("anyone?")
             await expect(button(page, "Send")).to_be_disabled()
             await message(page).press("Enter")
             await expect(message(page)).to_have_value("anyone?")
-            await picture(page, folder, "10-expired")
-            await page.get_by_role("link", name="New conversation").first.click()
+            await page.get_by_role("main").get_by_role("link", name="New conversation").click()
             await expect(page.get_by_text("What would you like to talk about?")).to_be_visible()
+            await expect(message(page)).to_have_value("anyone?")
+            await expect(button(page, "Send")).to_be_enabled()
 
     play(main())
 
@@ -399,8 +422,12 @@ def test_too_many_a_minute(up: Deployment, folder: Path) -> None:
             await say(page, "say 1 tag=early")
             await ended(page)
             await say(page, "say 1 tag=late")
-            wait = re.compile(rf"At most {POSTS} a minute: try again in \d+ s\. It is sent again by itself\.")
-            await expect(page.get_by_text(wait)).to_be_visible()
+            again = r"It is sent again by itself in \d+ sec\."
+            wait = re.compile(rf"^These were too many messages in a short time\. {again}$")
+            told = page.get_by_text(wait)
+            await expect(told).to_be_visible()
+            before = (wait.match(await told.inner_text()) or [""])[0]
+            await expect(page.get_by_text(before, exact=True)).to_have_count(0)  # it counts down
             await expect(message(page)).to_have_value("")
             await picture(page, folder, "13-too-fast")
             conversation = await named(page)
@@ -416,12 +443,13 @@ def test_over_quota(up: Deployment, folder: Path) -> None:
     """It says when more may be said, and keeps what was written."""
 
     async def main() -> None:
-        async with guest(up, "Spent") as (_, page):
+        async with guest(up, "Spent", timezone_id="Asia/Tokyo") as (_, page):
             await say(page, f"say {TOKENS} tag=all")
             await ended(page)
             await say(page, "one more thing")
             alert = page.get_by_role("alert")
-            spent = f"All {TOKENS} tokens of today are used; the next ones come at midnight (UTC)."
+            # At midnight in UTC.
+            spent = re.compile(r"Today's tokens are used up\. The next ones come \w+day(?: at)? 9:00\sAM\.")
             await expect(alert).to_contain_text("Not sent.")
             await expect(alert).to_contain_text(spent)
             await picture(page, folder, "13-over-quota")

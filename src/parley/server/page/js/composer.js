@@ -82,17 +82,19 @@ export class Composer {
     if (this.text.value) sessionStorage.setItem(DRAFT + id, this.text.value);
   }
 
-  /** What was being written in what is open. */
-  recall() {
-    this.text.value = sessionStorage.getItem(DRAFT + this.id) ?? "";
+  /** What was being written in what is open. @param {string} [instead] */
+  recall(instead = "") {
+    this.text.value = instead || (sessionStorage.getItem(DRAFT + this.id) ?? "");
     fit(this.text);
   }
 
   draw() {
     const { store } = this;
+    const missing = store.missing.has(store.id);
     if (store.id !== this.id) {
+      const kept = !store.id && store.missing.has(this.id) ? this.text.value : ""; // begin anew with it
       this.id = store.id;
-      this.recall();
+      this.recall(kept);
     }
     const replying = store.view ? open(store.view).length > 0 : false;
     const written = Boolean(this.text.value.trim());
@@ -106,7 +108,8 @@ export class Composer {
     show(this.stop, replying);
     show(this.send, written || !replying);
     const excess = store.excess(this.text.value.trim());
-    this.send.disabled = !written || excess > 0 || store.missing.has(store.id);
+    this.send.disabled = !written || excess > 0 || missing;
+    show(this.form, !missing || written);
     show(this.long, excess);
     if (excess) write(this.long, t("This is {count} bytes longer than a message may be. Send it in parts.", { count: excess }));
     this.offer();

@@ -6,6 +6,7 @@ import { language, t } from "./i18n.js";
 
 const HOUR = 3_600_000;
 const SOON = 48 * HOUR; // a life that ends later is nobody's concern
+const NAME = document.title; // the operator's, or ours
 const QUIET = 700; // milliseconds; a break shorter than this is nobody's concern
 const UNITS = /** @type {const} */ ([["day", 24 * HOUR], ["hour", HOUR], ["minute", 60_000]]);
 
@@ -90,7 +91,7 @@ export class Header {
     show(this.title, title && this.field.hidden);
     show(find("app-name"), !title);
     write(this.title, title);
-    const named = title ? `${title} · Parley` : "Parley";
+    const named = title ? `${title} · ${NAME}` : NAME;
     if (document.title !== named) document.title = named; // the browser draws its tab anew for each one
   }
 

@@ -15,6 +15,7 @@ export const LANGUAGES = {
 
 /** English forms for one thing; the key is the form for many. @type {Record<string, string>} */
 export const SINGULAR = {
+  "This is {count} bytes longer than a message may be. Send it in parts.": "This is {count} byte longer than a message may be. Send it in parts.",
   "{count} conversations": "{count} conversation",
   "{count} tokens": "{count} token",
   "{count} watching": "{count} watching",

@@ -115,6 +115,7 @@ function go(id) {
 function visit(id) {
   store.show(id);
   sidebar.dismiss();
+  draw(); // only what is shown can have the focus
   ready();
 }
 

@@ -11,9 +11,10 @@
  * @typedef {import("./fold.js").Turn} Turn
  * @typedef {{
  *   key: string, conversation: string, about: Record<string, any>, body: Record<string, any>, text: string,
- *   state: "waiting" | "sent" | "held" | "refused", reason: string, turn: string,
- *   since?: number
- * }} Item  `turn`: the turn that is taken for it until the receipt tells; `since`: when a receipt first told of it
+ *   state: "waiting" | "sent" | "held" | "refused", turn: string, since?: number,
+ *   error?: {code: string, message: string}, due?: number
+ * }} Item  `turn`: the turn that is taken for it until the receipt tells; `since`: when a receipt first told of it;
+ *   `error`: why it was not accepted, and `due` when that passes, unix milliseconds
  */
 import { Refused, call, randomKey } from "./api.js";
 import { again, below, emptyView, follows, open, said } from "./fold.js";
@@ -39,9 +40,9 @@ export class Outbox {
     this.again();
   }
 
-  /** @param {Omit<Item, "state" | "reason" | "turn">} item */
+  /** @param {Omit<Item, "state" | "turn">} item */
   add(item) {
-    this.items.push({ ...item, state: "waiting", reason: "", turn: "" });
+    this.items.push({ ...item, state: "waiting", turn: "" });
     this.save();
   }
 
@@ -106,12 +107,11 @@ export class Outbox {
     this.save();
   }
 
-  /** @param {string} key @param {string} reason */
-  refuse(key, reason) {
+  /** @param {string} key @param {{code: string, message: string}} error @param {number} [due]  when it passes */
+  refuse(key, { code, message }, due) {
     const item = this.find(key);
     if (!item) return;
-    item.state = "refused";
-    item.reason = reason;
+    Object.assign(item, { state: "refused", error: { code, message }, due });
     this.save();
   }
 
@@ -178,7 +178,7 @@ export class Sender {
       if (item.conversation.startsWith("new-")) {
         if (store.connection.state === "open") this.create(item);
       } else if (store.socket.send({ type: "say", id: `say:${item.key}`, conversation: item.conversation, key: item.key, ...item.body })) {
-        item.state = "sent";
+        Object.assign(item, { state: "sent", error: undefined });
       }
     }
   }
@@ -200,7 +200,7 @@ export class Sender {
       store.told();
     } catch (error) {
       if (error instanceof Refused && error.status === 401) store.refused();
-      else if (error instanceof Refused && !error.passing) outbox.refuse(item.key, error.message);
+      else if (error instanceof Refused && !error.passing) outbox.refuse(item.key, error);
       else setTimeout(() => this.pump(), 1000 + 1000 * Math.random());
       if (item.state === "sent") item.state = "waiting";
     }
@@ -254,15 +254,15 @@ export class Sender {
     const { outbox } = this;
     const item = outbox.find(key);
     if (!item) return;
+    const due = after && Date.now() + 1000 * after;
     if (PASSING.has(error.type) && error.code !== SPENT) {
-      item.reason = error.message;
+      Object.assign(item, { error, due });
       setTimeout(() => {
         item.state = "waiting";
-        item.reason = "";
         this.pump();
       }, 1000 * ((after || 2) + Math.random()));
     } else {
-      outbox.refuse(key, error.message);
+      outbox.refuse(key, error, due);
       this.pump();
     }
   }
@@ -271,7 +271,7 @@ export class Sender {
   unnamed(reason) {
     const { store, outbox } = this;
     const sent = outbox.items.filter((item) => item.state === "sent");
-    for (const item of sent) outbox.refuse(item.key, reason);
+    for (const item of sent) outbox.refuse(item.key, { code: "", message: reason });
     if (!sent.length) store.alert = reason;
   }
 }

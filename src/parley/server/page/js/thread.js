@@ -1,7 +1,8 @@
 /** The messages of what is open: its path through the tree, and what is on its way. */
+import { addressOf } from "./api.js";
 import { arrange, copy, find, icon, make, show, write } from "./dom.js";
 import { choose, open, path, withdrawn } from "./fold.js";
-import { t } from "./i18n.js";
+import { span, t } from "./i18n.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./outbox.js").Item} Item */
@@ -33,7 +34,10 @@ export class Thread {
     this.scroller.addEventListener("scroll", () => {
       if (!this.follower.stuck && !this.refused && this.more.isConnected && this.scroller.scrollTop < AHEAD) this.earlier();
     }, { passive: true });
-    this.missing = make("p", { class: "missing" });
+    this.why = make("p");
+    this.missing = make("div", { class: "missing" }, this.why, make("a", { href: addressOf(""), class: "writing" }, t("New conversation")));
+    /** Counts down what a message waits for. @type {any} */
+    this.clock = 0;
     this.loading = false;
     /** @type {import("./status.js").Status | null} */
     this.status = null;
@@ -63,7 +67,7 @@ export class Thread {
     this.loading = true;
     try {
       const [first, { Status }] = await Promise.all([import("./turn.js"), import("./status.js"), import("./markdown.js"),
-        import("./inline.js"), import("./grammar.js"), import("./mend.js"), import("./paint.js"), import("../vendor/marked.js")]);
+        import("./inline.js"), import("./grammar.js"), import("./mend.js"), import("./paint.js"), import("./trouble.js"), import("../vendor/marked.js")]);
       turns = first;
       this.status = new Status(this.store);
       this.store.drawn();
@@ -93,7 +97,7 @@ export class Thread {
     const children = [];
     const missing = store.missing.get(store.id);
     if (missing) {
-      write(this.missing, missing);
+      write(this.why, missing);
       children.push(this.missing);
     } else {
       if (view?.first) children.push(this.more);
@@ -122,7 +126,8 @@ export class Thread {
 
   /** A message without its receipt. @param {Item} item */
   item(item) {
-    const spell = `${item.state === "refused"} ${this.store.connection.state} ${item.reason} ${turns !== null}`;
+    const left = item.error && item.due ? Math.max(1, Math.ceil((item.due - Date.now()) / 1000)) : 0;
+    const spell = `${item.state} ${this.store.connection.state} ${item.error?.code} ${left} ${turns !== null}`;
     const known = this.sending.get(item.key);
     if (known?.dataset.spell === spell) return known;
     const element = make("div", { class: "turn sending", "data-spell": spell },
@@ -130,8 +135,14 @@ export class Thread {
         make("div", { class: "bubble", dir: "auto", hidden: !item.text }, item.text)));
     if (item.state === "refused") element.append(this.refusal(item));
     else if (this.store.connection.state !== "open") element.append(make("p", { class: "unsent" }, icon("wait"), t("Kept here, sent when the server is back")));
-    else if (item.reason) element.append(make("p", { class: "unsent" }, icon("wait"), `${item.reason} ${t("It is sent again by itself.")}`));
+    else if (item.error) element.append(make("p", { class: "unsent" }, icon("wait"), `${reason(item)} ${again(left)}`));
     else element.append(make("article", { class: "reply", "aria-label": t("Reply"), "aria-busy": "true" }, make("p", { class: "pending" }, make("span", { class: "dots", "aria-hidden": "true" }))));
+    if (left && item.state !== "refused") {
+      this.clock ||= setTimeout(() => {
+        this.clock = 0;
+        this.store.drawn();
+      }, 1000);
+    }
     this.sending.set(item.key, element);
     return element;
   }
@@ -147,7 +158,7 @@ export class Thread {
       this.edit(item.text);
     };
     return make("div", { class: "failure", role: "alert" }, icon("alert"),
-      make("div", {}, make("strong", {}, t("Not sent.")), make("p", {}, item.reason)),
+      make("div", {}, make("strong", {}, t("Not sent.")), make("p", {}, reason(item))),
       make("button", { type: "button", onclick: change }, icon("edit"), t("Edit")),
       make("button", { type: "button", onclick: discard }, icon("remove"), t("Discard")));
   }
@@ -203,6 +214,12 @@ export class Thread {
     if (first && !follower.stuck) scroller.scrollTop += first.getBoundingClientRect().top - top;
   }
 }
+
+/** Why a message was not accepted. @param {Item} item */
+const reason = ({ error = { code: "", message: "" }, due }) => turns?.explain(error, due).means ?? error.message;
+
+/** @param {number} seconds  0: not known */
+const again = (seconds) => seconds ? t("It is sent again by itself in {time}.", { time: span(seconds) }) : t("It is sent again by itself.");
 
 /** A path as far as the first fork that is on its way. @param {import("./fold.js").Step[]} steps @param {Item[]} items */
 function upTo(steps, items) {

@@ -4,6 +4,9 @@ import { ENDED, said, withdrawn } from "./fold.js";
 import { number, span, t } from "./i18n.js";
 import { Stream } from "./markdown.js";
 import "./paint.js";
+import { advice, explain } from "./trouble.js";
+
+export { explain };
 
 /** @typedef {import("./fold.js").Turn} Turn */
 /** @typedef {import("./fold.js").Part} Said */
@@ -221,19 +224,15 @@ export class TurnBox {
     const failed = turn.status === "failed";
     show(this.failure, failed);
     if (!failed || this.failure.childElementCount) return;
-    const reason = turn.error?.message || t("The model did not answer.");
+    const code = turn.error?.code ?? "";
+    const { means, exact } = explain(turn.error ?? {});
+    const todo = advice(code);
     this.failure.setAttribute("role", "alert");
     this.failure.append(icon("alert"),
-      make("div", {}, make("strong", {}, turn.text ? t("The reply broke off.") : t("No reply.")), make("p", {}, reason), advice(turn.error?.code),
-        turn.error?.code ? make("code", {}, turn.error.code) : ""),
+      make("div", {}, make("strong", {}, turn.text ? t("The reply broke off.") : t("No reply.")), make("p", {}, means), todo && make("p", {}, todo),
+        code && make("p", { class: "exact", lang: "en", dir: "ltr" }, make("code", {}, code), exact && ` ${exact}`)),
       make("button", { type: "button", onclick: () => this.actions.retry(this.turn) }, icon("retry"), t("Try again")));
   }
-}
-
-/** What to do about an error, where that is known. @param {string} [code] */
-function advice(code) {
-  if (code !== "upstream_unreachable") return "";
-  return make("p", {}, t("Start the model's server, for instance with “ollama serve”, or name another with “parley up --model-url”. Then try again."));
 }
 
 /** What a reply waits for. @param {Turn} turn */
