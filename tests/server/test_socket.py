@@ -227,6 +227,18 @@ def test_a_bad_message_is_answered_and_the_socket_stays(message: str, code: str,
     run(main())
 
 
+@pytest.mark.parametrize("said", ["a\0b", "\ud800"], ids=["NUL", "surrogate"])
+def test_a_message_that_is_refused_for_its_text_is_answered_by_its_name(said: str) -> None:
+    async def main() -> None:
+        async with house() as home, home.socket() as line:
+            name = await home.conversation(title="x")
+            await line.send(type="say", id="s", conversation=name, input=said)
+            error = await line.expect("error")
+            assert (error["id"], error["error"]["code"], error["error"]["param"]) == ("s", "invalid_text", "input")
+
+    run(main())
+
+
 def test_ten_bad_messages_close_the_socket() -> None:
     async def main() -> None:
         async with house() as home, home.socket() as line:

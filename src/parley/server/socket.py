@@ -146,9 +146,10 @@ class Socket:
         try:
             if len(text) > self._parts.config.body_bytes:
                 raise TooLarge("body_too_large", "The message is too long.")
-            value = strict_json.parse(text)
-            if isinstance(value, dict) and isinstance(value.get("id"), str) and len(value["id"]) <= 64:
-                name = value["id"]
+            value = strict_json.decode(text)
+            # Before anything in it is refused: who hears of an error without its name waits for an answer for ever.
+            name = _name(value)
+            strict_json.check(value)
             await self._do(strict_json.convert(value, COMMAND))
         except ParleyError as error:
             self._answer("error", id=name, error=error.envelope()["error"], retry_after=error.retry_after)
@@ -231,6 +232,12 @@ class Socket:
         if name is not None:
             body["id"] = name
         self._outbox.put(Frame(kind, encode(body)))
+
+
+def _name(value: Any) -> str | None:
+    """The client's own name for what it sent, if that can be sent back."""
+    name = value.get("id") if isinstance(value, dict) else None
+    return name if isinstance(name, str) and len(name) <= 64 and name.isprintable() else None
 
 
 class Endpoint:

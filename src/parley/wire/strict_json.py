@@ -29,6 +29,17 @@ def parse(data: bytes | str) -> Any:
     Raises:
         InvalidRequest: `invalid_utf8`, `invalid_json`, `too_deep`, `duplicate_key` or `invalid_text`.
     """
+    value = decode(data)
+    check(value)
+    return value
+
+
+def decode(data: bytes | str) -> Any:
+    """Read JSON text, whatever characters its strings hold; they are to be looked at with `check`.
+
+    Raises:
+        InvalidRequest: `invalid_utf8`, `invalid_json`, `too_deep` or `duplicate_key`.
+    """
     try:
         text = data if isinstance(data, str) else data.decode()
     except UnicodeDecodeError:
@@ -36,12 +47,19 @@ def parse(data: bytes | str) -> Any:
     if _too_deep(text):
         raise InvalidRequest("too_deep", f"The JSON has more than {MAX_DEPTH} levels.")
     try:
-        value = _decoder.decode(text)
+        return _decoder.decode(text)
     except (ValueError, RecursionError):
         raise InvalidRequest("invalid_json", "This is not valid JSON.") from None
+
+
+def check(value: Any) -> None:
+    """Refuse a value with text in it that cannot be stored and shown as it is.
+
+    Raises:
+        InvalidRequest: `invalid_text`.
+    """
     for path, string in _strings(value, ""):
         check_text(string, path)
-    return value
 
 
 def check_text(text: str, param: str) -> None:
