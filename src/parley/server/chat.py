@@ -19,18 +19,9 @@ from parley.core.errors import Gone, InvalidRequest, NotFound, ParleyError, TooL
 from parley.core.turn import TERMINAL_STATUSES, Turn
 from parley.server.auth import Principal
 from parley.server.errors import INTERNAL_ERROR
-from parley.server.outbox import (
-    BAD_MESSAGES,
-    INTERNAL,
-    TOO_FAST,
-    UNAUTHENTICATED,
-    UNSUPPORTED,
-    Close,
-    Frame,
-    Outbox,
-)
+from parley.server.inbox import Inbox
+from parley.server.outbox import INTERNAL, UNAUTHENTICATED, Close, Frame, Outbox
 from parley.server.parts import Parts
-from parley.server.socket import BAD_MOST, BAD_SECONDS, Allowance
 from parley.server.turns import Turns
 from parley.store.cancelling import cancel
 from parley.wire import seeds, strict_json
@@ -69,14 +60,12 @@ class Chat:
         self._start = self._next = start
         self._sent: deque[str] = deque(maxlen=SENT)  # the turns whose replies were sent last
         self._due = False  # a reply may have ended that could not be looked up
-        self._receive = receive
+        self._inbox = Inbox(receive, outbox)
         self._send = send
-        self._bad: list[float] = []
-        self._clock = asyncio.get_running_loop().time
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        reader = asyncio.create_task(self._read())
+        reader = asyncio.create_task(self._inbox.read(self._take))
         writer = asyncio.create_task(self._write())
         # The writer may be stuck behind a client that does not read.
         self._outbox.stalled = writer.cancel
@@ -138,20 +127,6 @@ class Chat:
 
     # In.
 
-    async def _read(self) -> None:
-        allowance = Allowance(self._clock())
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if not allowance.spend(self._clock()):
-                self._outbox.close(TOO_FAST, "too many messages")
-            elif text is None:
-                self._outbox.close(UNSUPPORTED, "frames are text")
-            elif self._outbox.closing is None:
-                await self._take(text)
-
     async def _take(self, text: str) -> None:
         """Take one message; whatever is wrong with it is answered."""
         text, key = seeds.parse_message(text)
@@ -163,7 +138,7 @@ class Chat:
         except ParleyError as error:
             self._refuse(error, key)
             if isinstance(error, InvalidRequest | TooLarge):
-                self._note_bad()
+                self._inbox.note_bad()
         except Exception:
             log.exception("a message failed")
             self._refuse(INTERNAL_ERROR, key)
@@ -190,12 +165,6 @@ class Chat:
 
     def _refuse(self, error: ParleyError, key: str | None) -> None:
         self._outbox.put(refusal(error, key))
-
-    def _note_bad(self) -> None:
-        now = self._clock()
-        self._bad = [at for at in self._bad if at > now - BAD_SECONDS] + [now]
-        if len(self._bad) >= BAD_MOST:
-            self._outbox.close(BAD_MESSAGES, "too many bad messages")
 
 
 def refusal(error: ParleyError, key: str | None = None) -> Frame:

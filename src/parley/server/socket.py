@@ -19,17 +19,8 @@ from parley.server.auth import Principal, refused, require_our_page
 from parley.server.errors import INTERNAL_ERROR, of_status
 from parley.server.follower import Follower
 from parley.server.gate import RAW_SEND, refuse
-from parley.server.outbox import (
-    BAD_MESSAGES,
-    INTERNAL,
-    NO_AUTH,
-    TOO_FAST,
-    UNAUTHENTICATED,
-    UNSUPPORTED,
-    Frame,
-    Outbox,
-    frame,
-)
+from parley.server.inbox import Inbox
+from parley.server.outbox import INTERNAL, NO_AUTH, UNAUTHENTICATED, Frame, Outbox, frame
 from parley.server.parts import Parts
 from parley.server.protocols import WRITE
 from parley.server.service import check_cursor
@@ -50,28 +41,8 @@ log = logging.getLogger(__name__)
 
 COMMAND: Any = Command
 
-# Bad messages in so many seconds that end a socket.
-BAD_MOST, BAD_SECONDS = 10, 60.0
-# Messages a second on average, and at once.
-RATE, BURST = 50.0, 150.0
 # Conversations followed by one socket.
 FOLLOWED_MOST = 1_000
-
-
-class Allowance:
-    """How many more messages may come: `BURST` at once, `RATE` a second."""
-
-    __slots__ = ("_at", "_left")
-
-    def __init__(self, now: float) -> None:
-        self._at = now
-        self._left = BURST
-
-    def spend(self, now: float) -> bool:
-        """Take one; tells whether there was one."""
-        self._left = min(BURST, self._left + (now - self._at) * RATE) - 1
-        self._at = now
-        return self._left >= 0
 
 
 class Socket:
@@ -87,15 +58,13 @@ class Socket:
         self._service = parts.service
         self._outbox = outbox
         self._who = who
-        self._receive = receive
+        self._inbox = Inbox(receive, outbox)
         self._send = scope.get(RAW_SEND, send)
         self._followers: dict[str, Follower] = {}
-        self._bad: list[float] = []
-        self._clock = asyncio.get_running_loop().time
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        reader = asyncio.create_task(self._read())
+        reader = asyncio.create_task(self._inbox.read(self._take))
         writer = asyncio.create_task(self._write())
         # The writer may be stuck behind a client that does not read.
         self._outbox.stalled = writer.cancel
@@ -126,20 +95,6 @@ class Socket:
         while (frame := await take()) is not None:
             await send({"type": "websocket.send", "text": frame.text})
 
-    async def _read(self) -> None:
-        allowance = Allowance(self._clock())
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if not allowance.spend(self._clock()):
-                self._outbox.close(TOO_FAST, "too many messages")
-            elif text is None:
-                self._outbox.close(UNSUPPORTED, "frames are text")
-            elif self._outbox.closing is None:
-                await self._take(text)
-
     async def _take(self, text: str) -> None:
         """Do what one message asks; whatever is wrong with it is answered."""
         name: str | None = None
@@ -156,17 +111,11 @@ class Socket:
             if isinstance(error, Unauthenticated):
                 self._outbox.close(UNAUTHENTICATED, "not authenticated")
             elif isinstance(error, InvalidRequest | TooLarge):
-                self._note_bad()
+                self._inbox.note_bad()
         except Exception:
             log.exception("a command failed")
             self._answer("error", id=name, error=INTERNAL_ERROR.envelope()["error"])
             self._outbox.close(INTERNAL, "our fault: come back with your cursor")
-
-    def _note_bad(self) -> None:
-        now = self._clock()
-        self._bad = [at for at in self._bad if at > now - BAD_SECONDS] + [now]
-        if len(self._bad) >= BAD_MOST:
-            self._outbox.close(BAD_MESSAGES, "too many bad messages")
 
     async def _do(self, command: Command) -> None:
         if isinstance(command, AuthFrame):

@@ -16,11 +16,11 @@ from parley.server.auth import Principal, refused, require_our_page
 from parley.server.errors import INTERNAL_ERROR
 from parley.server.exchange import Accepted, Kept
 from parley.server.gate import RAW_SEND
+from parley.server.inbox import Inbox
 from parley.server.live import Live
 from parley.server.openai.chain import Chain
-from parley.server.outbox import INTERNAL, SLOW, TOO_FAST, TOO_SLOW, UNSUPPORTED, Frame, Outbox
+from parley.server.outbox import INTERNAL, SLOW, TOO_SLOW, Frame, Outbox
 from parley.server.parts import Parts
-from parley.server.socket import Allowance
 from parley.store.cancelling import cancel
 from parley.wire import strict_json
 from parley.wire.frames import encode
@@ -57,7 +57,7 @@ class Socket:
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        reader = asyncio.create_task(self._read())
+        reader = asyncio.create_task(Inbox(self._receive, self._outbox).read(self._line_up))
         writer = asyncio.create_task(self._write())
         server = asyncio.create_task(self._serve())
         # The writer may be stuck behind a client that does not read.
@@ -80,22 +80,12 @@ class Socket:
             if frame.kind not in OURS:
                 await send({"type": "websocket.send", "text": frame.text})
 
-    async def _read(self) -> None:
-        allowance = Allowance(self._clock())
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if not allowance.spend(self._clock()):
-                self._outbox.close(TOO_FAST, "too many messages")
-            elif text is None:
-                self._outbox.close(UNSUPPORTED, "frames are text")
-            elif self._waiting.qsize() - (not self._answering) >= MOST_WAITING:
-                error = TooMany("too_many_waiting", "As many messages as may be wait on this connection already.")
-                self._put(error_message(error))
-            else:
-                self._waiting.put_nowait(text)
+    async def _line_up(self, text: str) -> None:
+        if self._waiting.qsize() - (not self._answering) >= MOST_WAITING:
+            error = TooMany("too_many_waiting", "As many messages as may be wait on this connection already.")
+            self._put(error_message(error))
+        else:
+            self._waiting.put_nowait(text)
 
     async def _serve(self) -> None:
         """Answer one message after the other, as long as the connection may last."""
