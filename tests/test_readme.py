@@ -1,5 +1,6 @@
 """Every command of the README runs, as written, but for the port and where the data is kept."""
 
+import json
 import re
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def test_its_programs_run(place: Place, program: str, said: str) -> None:
     ran = subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert said in ran.stdout
+
+
+def test_its_comparisons_were_measured() -> None:
+    """Each "over so many times" in the order in which it is said."""
+    server = json.loads((ROOT / "benchmarks/results.json").read_text())["scenarios"]["beside"]["cases"]
+    pages = json.loads((ROOT / "benchmarks/browser.json").read_text())["pages"]
+    (ours,), (chainlit,), (litellm,) = (
+        server[f"{name}: 20 ms a token"] for name in ("Parley, websocket", "chainlit", "litellm")
+    )
+    page, peer = pages["Parley"], next(found for name, found in pages.items() if name.startswith("Chainlit"))
+    cost, first = "cpu_s_per_million_tokens", "first_token_ms"
+    measured = [chainlit[cost] / ours[cost], litellm[cost] / ours[cost]]
+    measured += [chainlit[first]["p50"] / ours[first]["p50"], litellm[first]["p50"] / ours[first]["p50"]]
+    measured += [peer["ready_ms"] / page["ready_ms"]]
+    said = [int(number) for part in re.findall(r"over ([\d and]+?) times", README) for number in part.split(" and ")]
+    assert len(said) == len(measured) == 5
+    assert all(claim < ratio for claim, ratio in zip(said, measured, strict=True)), (said, measured)
 
 
 def test_its_links_and_pictures_are_there() -> None:
