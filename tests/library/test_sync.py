@@ -154,6 +154,15 @@ def test_errors_say_what_to_do(client: Client) -> None:
         client.get("conv_" + 34 * "0")
 
 
+@pytest.mark.parametrize("said", ["a\0b", "x" * 3_000_000], ids=["NUL", "too long"])
+def test_what_no_server_takes_is_told_of(client: Client, said: str) -> None:
+    chat = client.conversation()
+    with pytest.raises(InvalidRequest):
+        chat.say(said)
+    assert chat.say("Italy").text == "Rome"
+    assert repr(chat) == f"<Chat {chat.id}>"
+
+
 def test_a_server_that_is_killed_in_mid_reply_costs_nothing(client: Client, parley: Deployment) -> None:
     chat = client.conversation()
     reply = chat.say("say 200 tag=f delay=0.005")

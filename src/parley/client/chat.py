@@ -22,6 +22,9 @@ class AsyncChat:
         self._client = client
         self.id = conversation
 
+    def __repr__(self) -> str:
+        return f"<AsyncChat {self.id}>"
+
     def say(
         self,
         said: Said,

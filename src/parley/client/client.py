@@ -14,7 +14,7 @@ import msgspec
 from parley.client.address import Address
 from parley.client.chat import AsyncChat
 from parley.client.duration import seconds
-from parley.client.errors import Closed, Error, InvalidRequest
+from parley.client.errors import CLOSED, Closed, Error, InvalidRequest
 from parley.client.feed import Feed
 from parley.client.follower import Follower
 from parley.client.http import Http
@@ -34,6 +34,7 @@ from parley.client.values import (
     messages,
     read,
 )
+from parley.core.cursor import is_cursor
 from parley.core.message import Parameters
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ FLUSH = 3.0
 SETTLED = 3.0
 # Turns in one answer, as many as a server gives; bytes in one request, which one more turn may exceed.
 PAGE, RESTORED = 200, 500_000
+# Characters of a name, each that is not plain ASCII written as three or more: it goes as an idempotency key.
+NAME = 255
 # What a server's ids begin with; anything else is a name that a program gave.
 PREFIX = "conv_"
 
@@ -88,6 +91,10 @@ class AsyncClient:
         self._finding: set[Progress] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._own: OwnServer | None = None  # a server that this client started
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self.url}>"
 
     @property
     def url(self) -> str:
@@ -108,19 +115,25 @@ class AsyncClient:
         await self._link.open()
 
     async def aclose(self) -> None:
-        """Let go of the server, once it has what was said last. What was accepted is answered all the same."""
+        """Let go of the server, once it has what was said last. What was accepted is answered all the same.
+
+        A client that was closed is of no more use.
+        """
         await self._flush()
+        self._closed = True
+        self._http.close()
         for link in self._links:
             await link.close()
         for task in list(self._tasks):
             task.cancel()
         for progress in list(self._live):
-            progress.fail(Closed("The client was closed. What was accepted is answered all the same."))
+            progress.fail(Closed(CLOSED))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._own is not None:
             await self._own.stop()
 
     async def __aenter__(self) -> "AsyncClient":
+        self._still_open()
         if self._address.default:
             from parley.client.own_server import OwnServer, runs
 
@@ -163,8 +176,9 @@ class AsyncClient:
         """
         if id is not None and id.startswith(PREFIX):
             return AsyncChat(self, (await self.get(id, turns=0)).conversation)
-        if id is not None and not id.strip():
-            raise InvalidRequest("A conversation's name cannot be empty.", param="id")
+        if id is not None and not (id.strip() and len(quote(id)) <= NAME):
+            reason = f"cannot be empty, nor longer than {NAME} characters, of which those that are not ASCII count more"
+            raise InvalidRequest(f"A conversation's name {reason}.", param="id")
         made = await self.create(
             title=title, assistant=assistant, model=model, instructions=system, parameters=parameters,
             metadata=metadata, ttl=None if expire is None else seconds(expire), key=id and quote(id),
@@ -302,7 +316,12 @@ class AsyncClient:
             key: the same key in the same conversation is the same message, asked once.
             parent: the turn to answer behind; None: the newest, "": none, a new beginning.
             policy: what to do while another reply runs: wait, be refused, or stop that one.
+
+        Raises:
+            InvalidRequest: what is said is neither a text nor messages.
+            Closed: this client was closed. What else may go wrong is raised where the reply is looked at.
         """
+        self._still_open()
         command = _given(
             type="say", conversation=conversation, key=key or secrets.token_hex(16), model=model, assistant=assistant,
             instructions=instructions, parameters=parameters, policy=policy,
@@ -319,6 +338,7 @@ class AsyncClient:
 
     def attach(self, conversation: str, turn: str) -> AsyncReply:
         """The reply of a turn that was asked for earlier, from here or elsewhere, and goes on as it does."""
+        self._still_open()
         progress = Progress(conversation, turn)
         self._live[progress] = None
         self._task(self._wait(progress, None))
@@ -343,9 +363,12 @@ class AsyncClient:
             until: "idle" ends once nothing waits or runs in it; None never ends.
 
         Raises:
+            InvalidRequest: that is no cursor.
             NotFound: there is no such conversation.
             Unreachable: the server was away longer than this client's patience.
         """
+        if after is not None and not (isinstance(after, str) and is_cursor(after)):
+            raise InvalidRequest(f"{after!r} is no cursor: take that of an event, or None.", param="after")
         if not conversation.startswith(PREFIX):
             conversation = (await self.conversation(conversation)).id
         idle = Idle(await self.get(conversation)) if until == "idle" else None
@@ -366,6 +389,10 @@ class AsyncClient:
             link.unwatch(follower)
 
     # The life of a reply.
+
+    def _still_open(self) -> None:
+        if self._closed:
+            raise Closed(CLOSED)
 
     async def _ask(self, progress: Progress, command: dict[str, Any]) -> None:
         try:

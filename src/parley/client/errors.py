@@ -23,6 +23,7 @@ class Error(Exception):
         code: stable, for programs.
         param: the part of the request that is at fault, if one is.
         retry_after: seconds after which it makes sense to come back, if the server said so.
+        reason: the message without what to do.
     """
 
     code = "error"
@@ -35,6 +36,7 @@ class Error(Exception):
         self.code = code or type(self).code
         self.param = param
         self.retry_after = retry_after
+        self.reason = message
 
 
 class Unreachable(Error):
@@ -77,6 +79,7 @@ class Closed(Error):
     code = "closed"
 
 
+CLOSED = "The client was closed. What was accepted is answered all the same."
 # The types of the error envelope (parley.core.errors) and what they are here.
 TYPES: dict[str, type[Error]] = {
     "invalid_request_error": InvalidRequest,
@@ -108,10 +111,16 @@ def error_of(
     kind: str, code: str, message: str, *, param: str | None = None, retry_after: float | None = None
 ) -> Error:
     """The error that an envelope stands for, with what to do about it."""
-    error = TYPES.get(kind, ServerFault)
-    advice = ADVICE_BY_CODE.get(code) or ADVICE.get(error)
+    kind_of_error = TYPES.get(kind, ServerFault)
+    advice = ADVICE_BY_CODE.get(code) or ADVICE.get(kind_of_error)
     said = message.strip() or code or "The server gave no reason."
-    return error(f"{said} {advice}" if advice else said, code=code or None, param=param, retry_after=retry_after)
+    if param and code == "invalid_value" and param not in said:
+        # What is wrong with a value, without saying with which.
+        said = f"{param}: {said}"
+    told = f"{said} {advice}" if advice else said
+    error = kind_of_error(told, code=code or None, param=param, retry_after=retry_after)
+    error.reason = said
+    return error
 
 
 def model_error(error: TurnError | None) -> ModelError:

@@ -19,8 +19,8 @@ import msgspec
 
 from parley.client.address import Address
 from parley.client.backoff import pause
-from parley.client.errors import Error, InvalidRequest, NotAllowed, ServerFault, Unreachable, error_of
-from parley.client.values import ErrorBody
+from parley.client.errors import CLOSED, Closed, Error, InvalidRequest, NotAllowed, ServerFault, Unreachable, error_of
+from parley.client.values import ErrorBody, encode
 
 TIMEOUT = 30.0
 
@@ -42,17 +42,24 @@ class Http:
     def __init__(self, address: Address, patience: float) -> None:
         self._address = address
         self._patience = patience
+        self._closed = False
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if address.loopback:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._closed = True
+
     async def request(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> bytes:
         """Ask, and again when the way to the server breaks: only for what may be asked twice.
 
         Raises:
-            Error: as the server says, or Unreachable.
+            Error: as the server says, or Unreachable, or Closed.
         """
+        if self._closed:
+            raise Closed(CLOSED)
         end = asyncio.get_running_loop().time() + self._patience
         attempt = 0
         while True:
@@ -73,7 +80,7 @@ class Http:
             headers["Idempotency-Key"] = key
         request = urllib.request.Request(  # noqa: S310  (Address takes http and https only)
             f"{self._address.url}/api{path}",
-            data=None if body is None else msgspec.json.encode(body),
+            data=None if body is None else encode(body),
             headers=headers,
             method=method,
         )

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from parley.client.address import Address
 from parley.client.backoff import pause
 from parley.client.errors import (
+    CLOSED,
     Busy,
     Closed,
     Error,
@@ -28,7 +29,7 @@ from parley.client.errors import (
     error_of,
 )
 from parley.client.http import refusal, unreachable
-from parley.client.values import ErrorBody, Frame, read_frame
+from parley.client.values import ErrorBody, Frame, encode, read_frame
 
 # A server says something every 10 s. Half way to giving it up we ask.
 ASK_AFTER = 15.0
@@ -41,8 +42,9 @@ SNAPSHOT_TURNS = 50
 BURST, RATE = 135, 48
 
 NOT_AUTHENTICATED, FORBIDDEN = 4401, 4403
+TOO_LARGE = 1009
 # What was sent is at fault: sent again it would be again.
-AT_FAULT = {1003, 1007, 1009, 4400, 4413}
+AT_FAULT = {1003, 1007, TOO_LARGE, 4400, 4413}
 
 
 class Sink(Protocol):
@@ -89,6 +91,7 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._listener: Callable[[bool], None] | None = None
+        self._closed = False
         self._failure: Error | None = None
         self._queue: asyncio.Queue[_Command | bytes] | None = None  # what is to be sent on the present connection
         self._later: set[asyncio.Task[None]] = set()
@@ -123,7 +126,7 @@ class Link:
         finally:
             up.cancel()
         if not self._up.is_set():
-            raise self._failure or Closed("The client was closed.")
+            raise self._failure or Closed(CLOSED)
 
     async def request(self, command: dict[str, Any]) -> bytes:
         """Send a command until it is answered; the answer's frame.
@@ -136,7 +139,7 @@ class Link:
         while True:
             name = f"c{next(self._ids)}"
             answer: asyncio.Future[bytes] = loop.create_future()
-            asked = self._commands[name] = _Command(msgspec.json.encode({**command, "id": name}), answer)
+            asked = self._commands[name] = _Command(encode({**command, "id": name}), answer)
             try:
                 self._start()
                 self._put(asked)
@@ -173,15 +176,18 @@ class Link:
         self._put(msgspec.json.encode({"type": "unfollow", "conversation": sink.conversation}))
 
     async def close(self) -> None:
-        """Let go of everything; what still waits fails as Closed."""
+        """Let go of everything, for good; what still waits fails as Closed."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        self._fail(Closed("The client was closed. What was accepted is answered all the same."))
+        self._fail(Closed(CLOSED))
 
     # The life of a connection.
 
     def _start(self) -> None:
+        if self._closed:
+            raise Closed(CLOSED)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="parley link")
 
@@ -263,9 +269,11 @@ class Link:
                 self._queue = None
                 self._up.clear()
                 self._follows.clear()
+                broken = self._judge(socket.close_code, socket.close_reason or "")
                 if self._listener:
-                    self._listener(False)
-        return self._judge(socket.close_code, socket.close_reason or "")
+                    # Behind those who were at fault, and know now: for them the line does not come back.
+                    asyncio.get_running_loop().call_soon(self._listener, False)
+        return broken
 
     async def _read(self, socket: ClientConnection) -> None:
         asked = False
@@ -289,7 +297,10 @@ class Link:
         if code == FORBIDDEN:
             return NotAllowed("The server does not allow this.")
         if code in AT_FAULT:
-            error = InvalidRequest(f"The server closed the line over what was sent ({code} {reason}).")
+            if code == TOO_LARGE:
+                error = InvalidRequest("This is longer than the server takes at once.", code="message_too_large")
+            else:
+                error = InvalidRequest(f"The server closed the line over what was sent ({code} {reason}).")
             for command in self._sent():
                 command.answer.set_exception(error)
         return None

@@ -7,11 +7,10 @@ from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-from parley.client.errors import Closed
+from parley.client.errors import CLOSED, Closed
 
 T = TypeVar("T")
 
-CLOSED = "The client was closed. What was accepted is answered all the same."
 FORKED = "A client does not survive a fork: make one in the child."
 
 

@@ -41,6 +41,9 @@ class AsyncReply:
         self._progress = progress
         self._cancel = cancel
 
+    def __repr__(self) -> str:
+        return f"<AsyncReply, {self.status}, {self._progress.folded.size()} characters>"
+
     @property
     def conversation(self) -> str:
         """Id of the conversation."""

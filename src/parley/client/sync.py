@@ -30,6 +30,9 @@ class Twin:
         self._portal = portal
         self._inner = inner
 
+    def __repr__(self) -> str:
+        return repr(self._inner).replace("<Async", "<", 1)
+
 
 Method = Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
 

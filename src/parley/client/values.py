@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from parley.client.errors import ServerFault
+from parley.client.errors import InvalidRequest, ServerFault
 from parley.core.about import Retention
 from parley.core.message import Message
 from parley.core.turn import TERMINAL_STATUSES, Request, Status, Takeover, TurnError, Usage
@@ -194,6 +194,24 @@ def messages(said: Said) -> str | list[Message]:
     """The input of a say: a text, or messages checked.
 
     Raises:
-        msgspec.ValidationError: a message is none.
+        InvalidRequest: it is neither.
     """
-    return said if isinstance(said, str) else msgspec.convert(said, list[Message], from_attributes=True)
+    if isinstance(said, str):
+        return said
+    try:
+        return msgspec.convert(said, list[Message], from_attributes=True)
+    except msgspec.ValidationError as error:
+        advice = "What is said is a text, or a list of messages with role and content"
+        raise InvalidRequest(f"{advice}: {error}.", param="input") from None
+
+
+def encode(value: Any) -> bytes:
+    """Write what a server is to be told.
+
+    Raises:
+        InvalidRequest: something in it cannot be written as JSON, like half a surrogate pair.
+    """
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRequest(f"This cannot be sent: {error}.") from None
