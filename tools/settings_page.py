@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from parley.cli.settings import GROUPS, SECRETS, TABLES, Settings
+from parley.cli.settings import FOUND, GROUPS, SECRETS, TABLES, Settings
 from parley.models.secret import Secret
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
@@ -24,7 +24,7 @@ one. `parley config` shows each value and where it came from.
 This page is made by `tools/settings_page.py`.
 """
 FIELD = re.compile(r"    (\w+): .*?  # (.*)")
-FLAGS = ("host", "port", "redis", "prefix", "data", "serves", "workers", "model_url", "model")
+FLAGS = ("host", "port", "redis", "prefix", "data", "serves", "workers", "model_url", "model", "theme")
 
 
 def page() -> str:
@@ -43,7 +43,7 @@ def rows(kind: Any, prefix: str) -> Iterator[str]:
     required = len(kind.__struct_fields__) - len(kind.__struct_defaults__)
     defaults = dict(zip(kind.__struct_fields__[required:], kind.__struct_defaults__, strict=True))
     for name in kind.__struct_fields__:
-        if name in (*GROUPS, "sources"):
+        if name in (*GROUPS, *FOUND):
             continue
         value = "the user's data directory" if name == "data" else shown(defaults.get(name))
         where = "" if prefix else ", ".join(origins(name))

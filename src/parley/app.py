@@ -16,8 +16,9 @@ import msgspec
 from parley.cli.access import Access, access, fit
 from parley.cli.model_search import search
 from parley.cli.serve import CONNECTIONS, configuration, store
-from parley.cli.settings import Settings, load
+from parley.cli.settings import FOUND, Settings, load
 from parley.cli.sources import Environment, SettingsError, Value
+from parley.cli.theme import with_theme
 from parley.cli.work import assemble
 from parley.core.errors import Forbidden, Unavailable
 from parley.models.python import REGISTERED
@@ -64,13 +65,13 @@ class App:
     """
 
     def __init__(self, *, workers: int = 1, **settings: object) -> None:
-        known = [name for name in Settings.__struct_fields__ if name not in ("sources", "workers")]
+        known = [name for name in Settings.__struct_fields__ if name not in (*FOUND, "workers")]
         for name in settings:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 raise TypeError(f"App() has no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         given = {name: Value(value, "App()") for name, value in settings.items()}
-        self._settings = load(given, os.environ, Path.cwd())
+        self._settings = with_theme(load(given, os.environ, Path.cwd()))
         self._workers = workers
         self._running: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[server.App] | None = None

@@ -17,6 +17,7 @@ FLAGS = {
     "model-url": ("URL", "an OpenAI-compatible server (searched for)"),
     "model": ("NAME", "which of its models (the first), or a function of yours: module:function"),
     "embed-origin": ("URL,URL", "whose pages may embed ours, like https://shop.example (none)"),
+    "theme": ("FILE", "a CSS file with your colours, name and logo (Parley's)"),
     "serves": ("N", "web server processes (1)"),
     "workers": ("N", "worker processes (1)"),
     "config": ("FILE", "settings file (parley.toml, if there is one)"),

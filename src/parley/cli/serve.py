@@ -11,6 +11,7 @@ from parley.cli.arguments import add_settings, settings_of
 from parley.cli.model_search import search
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment
+from parley.cli.theme import with_theme
 from parley.models.settings import ModelSettings
 from parley.server.config import Choice, Config, Store
 from parley.server.run import serve
@@ -23,14 +24,16 @@ CONNECTIONS = 64
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The settings a web server looks at."""
-    add_settings(parser, "host", "port", "redis", "prefix", "data", "model-url", "model", "embed-origin", "config")
+    add_settings(
+        parser, "host", "port", "redis", "prefix", "data", "model-url", "model", "embed-origin", "theme", "config"
+    )
     parser.add_argument("--fd", type=int, help="serve on this inherited listening socket")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.WARNING, format="parley serve: %(message)s")
-    settings = settings_of(args)
+    settings = with_theme(settings_of(args))
     models = settings.models or search(settings, Environment(os.environ, Path.cwd())).models
     opened = access(settings, asyncio.run(fit(settings)), connections=CONNECTIONS)
     serve(configuration(settings, models), store(settings, opened), fd=args.fd)
@@ -46,6 +49,7 @@ def configuration(settings: Settings, models: tuple[ModelSettings, ...]) -> Conf
         origins=settings.origins,
         hosts=settings.hosts,
         embed_origin=settings.embed_origin,
+        theme=settings.looks,
         root_path=settings.root_path,
         proxies=settings.proxies,
         model_tokens={model.name: model.tokens_per_day for model in models if model.tokens_per_day},

@@ -33,6 +33,7 @@ from parley.models.secret import Secret
 from parley.models.settings import ModelSettings
 from parley.server import passwords
 from parley.server.root_path import FORWARDED, ROOT
+from parley.server.theme import Theme
 from parley.store import address
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -55,6 +56,8 @@ ENDLESS = (
 LISTS = ("origins", "hosts", "embed_origin", "proxies")  # separated by commas, where they are one text
 # Only a file can hold them.
 TABLES = ("models", "assistants", "users")
+# What is known besides what can be set.
+FOUND = ("sources", "looks")
 # Variables of ours that are not settings of a server.
 OTHER_VARIABLES = ("PARLEY_CONFIG", "PARLEY_URL", "PARLEY_TOKEN", "PARLEY_SETTINGS_FD")
 
@@ -63,7 +66,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything an operator can set. `redis` empty: an embedded server. `models` empty: they are searched for.
 
     `model_url`, `model` and `model_key` describe one model without a file; it is the default one, before
-    `models`. `sources` tells where each value came from, by its dotted name; what is not in it is a default.
+    `models`. `sources` tells where each value came from, by its dotted name; what is not in it is a default. `looks`
+    is what was in the file `theme` when it was read, which a supervisor does once for all its children.
     """
 
     host: str = "127.0.0.1"  # address to bind; another than loopback needs an access key
@@ -79,6 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()  # more origins whose pages may speak to us (https://chat.example)
     hosts: tuple[str, ...] = ()  # more names we answer to, besides localhost and IP addresses; *: any
     embed_origin: tuple[str, ...] = ()  # origins whose pages may embed ours
+    theme: str = ""  # a CSS file with your colours, name and logo for the page
     root_path: str = ""  # the path a proxy serves us below (/chat); x-forwarded-prefix: what that header of it says
     proxies: tuple[str, ...] = ()  # proxies (addresses, networks) that are believed whom they speak for
     model_url: str = ""  # an OpenAI-compatible server; none: one is searched for
@@ -92,6 +97,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     lifetimes: Lifetimes = Lifetimes()
     timing: Timing = Timing()
     sources: dict[str, str] = {}
+    looks: Theme | None = None
 
     @property
     def loopback(self) -> bool:
@@ -144,7 +150,7 @@ def is_loopback(host: str) -> bool:
 
 def names() -> tuple[str, ...]:
     """The dotted names of everything that can be set by environment or file."""
-    plain = [name for name in Settings.__struct_fields__ if name not in (*GROUPS, *TABLES, "sources")]
+    plain = [name for name in Settings.__struct_fields__ if name not in (*GROUPS, *TABLES, *FOUND)]
     return (*plain, *(f"{group}.{name}" for group, kind in GROUPS.items() for name in kind.__struct_fields__))
 
 

@@ -20,6 +20,7 @@ from parley.cli.model_search import Choice, search
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
 from parley.cli.supervisor import Part, Supervisor, listen, parley
+from parley.cli.theme import with_theme
 from parley.core.message import Parameters
 from parley.models import local_server
 from parley.models.secret import Secret
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until told to stop."""
     began = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="parley: %(message)s")
-    settings = settings_of(args)
+    settings = with_theme(settings_of(args))
     with listen(settings.host, settings.port) as listener:
         if settings.redis:
             asyncio.run(check_store(settings))

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from parley.core.limits import Lifetimes, Limits
 from parley.models.secret import Secret
+from parley.server.theme import Theme
 from parley.store.conversations import Conversations
 from parley.store.keys import Keys
 from parley.store.rates import Rates
@@ -28,6 +29,7 @@ class Config(Struct, frozen=True, kw_only=True):
         hosts: more names we answer to, besides localhost, IP addresses, and those of `origins`; ``*``: any.
         root_path: the path that a proxy serves us below (``/chat``); ``x-forwarded-prefix``: what that header says.
         embed_origin: origins whose pages may show ours in a frame of theirs (server.embed).
+        theme: the operator's looks of the page; None: ours.
         models, assistants: what there is to choose from; no models: whatever is asked for is passed on.
         default: the model that answers when none is named.
         users: who may log in as in the first seed: a name and the hash of a password (server.passwords) each.
@@ -47,6 +49,7 @@ class Config(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     lifetimes: Lifetimes = Lifetimes()
     embed_origin: tuple[str, ...] = ()
+    theme: Theme | None = None
     models: tuple[Choice, ...] = ()
     assistants: tuple[Choice, ...] = ()
     default: str = ""

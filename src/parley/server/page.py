@@ -19,6 +19,7 @@ from parley.core.errors import NotFound, Unavailable
 from parley.server.auth import cookie_name
 from parley.server.parts import Parts
 from parley.server.sharing import UNLISTED
+from parley.server.theme import dressed
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,9 @@ def rooted(html: bytes, root: str) -> bytes:
 def routes(parts: Parts) -> list[BaseRoute]:
     """The page is open to everyone: it holds nothing, and asks for what it shows as its user."""
     found = dict(assets(FOLDER))
+    if parts.config.theme is not None:
+        others = dressed(parts.config.theme, found["index.html"].data, found["app.webmanifest"].data)
+        found |= {path: Asset(FOLDER / path, data) for path, data in others.items()}
     version = version_of(found)
     page = Asset(FOLDER / "index.html", versioned(found["index.html"].data, version))
 
