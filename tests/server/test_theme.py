@@ -141,6 +141,15 @@ def test_what_will_not_load_is_told(css: str, addresses: list[str]) -> None:
     assert told == [f"line 1: {address}" for address in addresses]
 
 
+def test_a_variable_that_nothing_uses_is_told() -> None:
+    theme = of(":root {\n --papre: red; --Ink: red; --own: red; --paper: var( --own );\n --nothing-like-it: 1 }")
+    assert theme.notes == (
+        "line 2: --papre is no variable of the page; did you mean --paper?",
+        "line 2: --Ink is no variable of the page; did you mean --ink?",
+        "line 3: --nothing-like-it is no variable of the page",
+    )
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Shared]:
     with shared(theme=of(EXAMPLE.replace("Harbour", "<A & B>"))) as made:

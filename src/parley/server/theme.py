@@ -11,9 +11,12 @@ It sets the page's variables (app.css), and two of `:root` that the server itsel
 
 import base64
 import binascii
+import difflib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from html import escape
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -33,6 +36,7 @@ LOGOS = {"image/svg+xml": "logo.svg", "image/png": "logo.png", "image/webp": "lo
 BAR = re.compile(r'(?<=<meta name="theme-color" content=")[^"]*(?=" media="\(prefers-color-scheme: (light|dark)\)")')
 SHEET = '<link rel="stylesheet" href="/static/app.css">'
 ICON = 'href="/static/icon.svg" type="image/svg+xml"'
+OURS = Path(__file__).parent / "page" / "app.css"
 BRAND = '<a class="brand" href="/">'
 GREETING = '<p id="greeting">'
 
@@ -70,7 +74,8 @@ def read(data: bytes) -> Theme:
     name = logo = ""
     picture = b""
     paper = None
-    for variable in css.variables(text):
+    variables = list(css.variables(text))
+    for variable in variables:
         try:
             if variable.name == "--name":
                 name = _name(variable.value)
@@ -80,12 +85,24 @@ def read(data: bytes) -> Theme:
                 paper = _paper(variable.value)
         except ValueError as error:
             raise ValueError(f"line {variable.line}: {error}") from None
-    notes = tuple(
-        f"line {line}: {address[:60]} will not load, as pages ask nobody else: put pictures in, url(data:image/…)"
-        for line, address in css.addresses(text)
-        if not address.lower().startswith(("data:image/", "#"))
-    )
-    return Theme(text, name, logo, picture, paper, notes)
+    return Theme(text, name, logo, picture, paper, (*_unknown(variables, text), *_foreign(text)))
+
+
+def _unknown(variables: Iterable[css.Variable], text: str) -> Iterator[str]:
+    known = {"--name", "--logo", *re.findall(r"(--[\w-]+):", OURS.read_text())}
+    for name, _, line in variables:
+        if name.startswith("--") and name not in known and not re.search(rf"var\(\s*{re.escape(name)}\s*[,)]", text):
+            near = difflib.get_close_matches(name, known, 1)
+            yield f"line {line}: {name} is no variable of the page" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _foreign(text: str) -> Iterator[str]:
+    for line, address in css.addresses(text):
+        if not address.lower().startswith(("data:image/", "#")):
+            yield (
+                f"line {line}: {address[:60]} will not load, as pages ask nobody else: "
+                "put pictures in, as url(data:image/…)"
+            )
 
 
 def _name(value: str) -> str:
