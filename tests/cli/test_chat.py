@@ -175,6 +175,26 @@ def test_what_cannot_be_asked_is_status_2(
     play(story)
 
 
+def test_what_is_piped_may_be_anything(tmp_path: Path) -> None:
+    async def story(server: ScriptedServer) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *PARLEY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(tmp_path, PARLEY_URL=server.url)
+        )  # fmt: skip
+        await process.communicate(b"a\0b \xff")
+        assert kinds(server, "say")[0]["input"] == "a\ufffdb \ufffd"
+
+    play(story, ["because"])
+
+
+def test_what_to_do_is_told_in_the_terminals_words(tmp_path: Path) -> None:
+    async def story(server: ScriptedServer) -> None:
+        server.refuse["say"] = [("not_found_error", "model_not_found", "No such model.")]
+        status, _, err = await piped(server, tmp_path, "-m", "nope", "why?")
+        assert (status, err) == (1, "parley: No such model. /model in `parley chat` lists what there is.\n")
+
+    play(story)
+
+
 def test_the_token_goes_along_and_is_asked_for(tmp_path: Path) -> None:
     async def story(server: ScriptedServer) -> None:
         assert (await piped(server, tmp_path, "why?", "--token", "secret"))[0] == 0

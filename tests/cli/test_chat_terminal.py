@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import shlex
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.talking import kinds, play, terminal
+from tests.cli.pseudo_terminal import PseudoTerminal
+from tests.cli.talking import PARLEY, environment, kinds, play, terminal
 from tests.client.scripted import ScriptedServer
 
 
@@ -107,6 +109,40 @@ def test_ctrl_d_leaves_a_reply_that_goes_on_and_the_line_it_prints_brings_it_bac
             await screen.shows("one two")
             server.end(turn)
             await screen.shows("> ")
+
+    play(story)
+
+
+def test_ctrl_z_suspends_at_the_prompt_and_under_a_reply(tmp_path: Path) -> None:
+    async def story(server: ScriptedServer) -> None:
+        variables = environment(tmp_path, PARLEY_URL=server.url, PS1="sh: ")
+        async with PseudoTerminal(["bash", "--norc", "--noprofile", "-i"], variables) as screen:
+            await screen.shows("sh: ")
+            screen.type(shlex.join(PARLEY) + "\r")
+            await screen.shows("\n> ")
+            screen.type("\x1a")
+            await screen.shows("Stopped")
+            await screen.shows("sh: ")
+            screen.type("fg\r")
+            await screen.shows("> ")
+            screen.type("go\r")
+            turn = await server.asked()
+            assert turn.said == "go"
+            server.delta(turn, "one ")
+            await screen.shows("one")
+            screen.type("\x1a")
+            await screen.shows("Stopped")
+            await screen.shows("sh: ")
+            server.delta(turn, "two")
+            screen.type("fg\r")
+            await screen.shows("two")
+            server.end(turn)
+            await screen.shows("first ")
+            await screen.shows("> ")
+            screen.type("\x04")
+            await screen.shows("parley attach")
+            screen.type("exit\r")
+            assert await screen.exit() == 0
 
     play(story)
 

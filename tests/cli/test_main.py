@@ -49,7 +49,25 @@ def test_every_verb_has_help_and_refuses_what_it_does_not_know(capsys: pytest.Ca
 
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chatt"]) == 2
-    assert capsys.readouterr().err == "parley: there is no 'chatt'; see parley --help\n"
+    assert capsys.readouterr().err == "parley: there is no 'chatt': did you mean chat?\n"
+    assert main(["nothing-like-it"]) == 2
+    assert capsys.readouterr().err == "parley: there is no 'nothing-like-it'; see parley --help\n"
+
+
+def test_help_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["help", "chat"])
+    assert caught.value.code == 0
+    assert "usage: parley chat" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["version"], ["config"], ["completion", "bash"]])
+def test_a_disk_that_is_full_is_one_line_and_status_1(words: list[str], tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*PARLEY, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60, check=False
+        )
+    assert (ran.returncode, ran.stderr) == (1, "parley: the output cannot be written: No space left on device\n")
 
 
 def test_no_verb_is_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -246,7 +246,8 @@ def test_the_other_words_of_the_repl(client: Client, parley: Shell, tmp_path: Pa
             await types("/copy\r", "27 characters are in the clipboard")
             await types("/set\r")
             await types("/set warmth 3\r", "there is no 'warmth'; there is: temperature")
-            await types("/set temperature hot\r", "temperature cannot be 'hot'")
+            await types("/set temperature hot\r", "temperature takes a number from 0 to 2, not 'hot'")
+            await types("/set temperature 9\r", "temperature takes a number from 0 to 2, not '9'")
             await types("/set temperature 0.3\r", "temperature is 0.3 from now on")
             await types("/set\r", "temperature", "0.3")
             await types("/set temperature\r", "temperature is left to the model")
@@ -286,6 +287,15 @@ def test_without_a_server_each_says_what_to_do(tmp_path: Path) -> None:
     ):
         assert "Start one with `parley up`" in parley(*words, status=3)
     assert "is no server's URL" in parley("ls", "--url", "ftp://x", status=2)
+    assert "invalid number value" in parley("ls", "-n", "-3", status=2)
+
+
+def test_attach_from_a_cursor(client: Client, parley: Shell) -> None:
+    made = chat(client, "cursors", "Italy")
+    first = next(iter(client.follow(made.id)))
+    assert parley("attach", made.id, "--json", "--after", first.cursor) == ""
+    assert "'foo' is no cursor" in parley("attach", made.id, "--json", "--after", "foo", status=1)
+    assert "--after is for --json" in parley("attach", made.id, "--after", first.cursor, status=2)
 
 
 def test_top_reads_what_goes_on(client: Client, server: Server, parley: Shell, tmp_path: Path) -> None:

@@ -66,5 +66,5 @@ def _piped() -> str | None:
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         return None
-    # As a shell's $(...) has it: the newline at the end is the line's, not the message's.
-    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
+    # As a shell's $(...) has it: the newline at the end is the line's, not the message's. No message holds a NUL.
+    return sys.stdin.buffer.read().decode("utf-8", "replace").replace("\0", "\ufffd").rstrip("\n")

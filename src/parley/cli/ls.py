@@ -11,9 +11,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many, and in what form."""
-    parser.add_argument("-n", "--number", type=int, default=20, metavar="N", help="at most so many (20); 0: all")
+    parser.add_argument("-n", "--number", type=number, default=20, metavar="N", help="at most so many (20); 0: all")
     parser.add_argument("--json", action="store_true", help="an object a line")
     add_server(parser)
+
+
+def number(text: str) -> int:
+    """How many.
+
+    Raises:
+        ValueError: it is no number from 0 on.
+    """
+    if (value := int(text)) < 0:
+        raise ValueError(text)
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,9 @@ A verb is a module of this package with `add_arguments(parser)` and `run(args) -
 """
 
 import argparse
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -15,6 +17,9 @@ from typing import Protocol, cast
 FAILED = 1
 UNUSABLE = 2
 INTERRUPTED = 130
+
+# There is no room where our output goes.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 DEFAULT_VERB = "up"
 
@@ -61,23 +66,34 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] in (["-h"], ["--help"], ["help"]):
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    if words[:1] in (["-h"], ["--help"]):
         print(_help())
         return 0
     if words[:1] == ["--version"]:
         words = ["version"]
     name = words.pop(0) if words and not words[0].startswith("-") else DEFAULT_VERB
     if name not in VERBS:
-        print(f"parley: there is no {name!r}; see parley --help", file=sys.stderr)
+        print(f"parley: there is no {name!r}{_hint(name)}", file=sys.stderr)
         return UNUSABLE
     try:
         parser, verb = prepare(name)
-        return verb.run(parser.parse_args(words))
+        done = verb.run(parser.parse_args(words))
+        sys.stdout.flush()
+        return done
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough.
         sys.stderr.close()
+        return FAILED
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        # Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"parley: the output cannot be written: {error.strerror}", file=sys.stderr)
         return FAILED
     except Exception as error:
         status = _status(error)
@@ -94,6 +110,14 @@ def prepare(name: str) -> tuple[argparse.ArgumentParser, Verb]:
     parser = argparse.ArgumentParser(prog=f"parley {name}", description=VERBS[name], allow_abbrev=False)
     verb.add_arguments(parser)
     return parser, verb
+
+
+def _hint(name: str) -> str:
+    """What to do instead."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, VERBS, 1)
+    return f": did you mean {near[0]}?" if near else "; see parley --help"
 
 
 def _status(error: Exception) -> int | None:

@@ -18,10 +18,18 @@ from parley.client.terminal.screen import Notes
 from parley.client.terminal.session import Session
 from parley.client.terminal.words import Word, help_text
 from parley.client.values import Snapshot
-from parley.core.message import Parameters
+from parley.wire.commands import Asked
 
-# What may be set of how the model is asked to answer.
-SETTABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
+# What may be set of how the model is asked to answer, and what it takes.
+SETTABLE = {
+    "temperature": "a number from 0 to 2",
+    "top_p": "a number from 0 to 1",
+    "max_tokens": "a whole number from 1 on",
+    "stop": "a text",
+    "seed": "a whole number",
+    "presence_penalty": "a number from -2 to 2",
+    "frequency_penalty": "a number from -2 to 2",
+}
 
 
 class Commands:
@@ -142,13 +150,16 @@ class Commands:
         else:
             given = {name: (value.strip(),) if name == "stop" else value.strip()} if value.strip() else {}
             try:
-                chosen = msgspec.convert(given, Parameters, strict=False)
-            except msgspec.ValidationError as error:
-                self._notes.complain(f"{name} cannot be {value.strip()!r}: {error}")
+                chosen = msgspec.convert(given, Asked, strict=False).parameters()
+            except msgspec.ValidationError:
+                self._notes.complain(f"{name} takes {SETTABLE[name]}, not {value.strip()!r}")
                 return
             fields = {name: getattr(chosen, name)}
             self._session.parameters = msgspec.structs.replace(self._session.parameters, **fields)
-            self._notes.say(f"{name} is {value.strip()} from now on" if given else f"{name} is left to the model")
+            unset = f"(/set {name} leaves it to the model again)"
+            self._notes.say(
+                f"{name} is {value.strip()} from now on {unset}" if given else f"{name} is left to the model"
+            )
 
     async def _back(self) -> None:
         turn = await self._session.back()

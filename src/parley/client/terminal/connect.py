@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from parley.client.address import Address
 from parley.client.client import AsyncClient
 from parley.client.errors import Error, InvalidRequest, Unreachable
+from parley.client.terminal.advice import told
 from parley.client.terminal.clean import clean
 from parley.client.terminal.options import Exit
 
@@ -37,7 +38,7 @@ def connected(url: str | None, token: str | None, work: Work) -> int:
     except Unreachable as error:
         return complain(error.message, Exit.NO_SERVER)
     except Error as error:
-        return complain(error.message, Exit.FAILED)
+        return complain(told(error), Exit.FAILED)
 
 
 async def _do(url: str, token: str | None, work: Work) -> int:

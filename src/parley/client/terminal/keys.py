@@ -1,5 +1,7 @@
-"""The keyboard while a reply runs: Ctrl-C, Ctrl-D, and what is typed ahead."""
+"""The keyboard while a reply runs: Ctrl-C, Ctrl-D, Ctrl-Z, and what is typed ahead."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +13,7 @@ from prompt_toolkit.keys import Keys
 
 @contextmanager
 def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` at Ctrl-C and `detach` at Ctrl-D; other keys wait for the next prompt, unseen."""
+    """Call `stop` at Ctrl-C and `detach` at Ctrl-D; Ctrl-Z suspends us; other keys wait for the next prompt, unseen."""
     ahead: list[KeyPress] = []
 
     def pressed() -> None:
@@ -21,6 +23,8 @@ def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], N
                 stop()
             elif press.key == Keys.ControlD:
                 detach()
+            elif press.key == Keys.ControlZ:
+                _suspend(keyboard)
             else:
                 ahead.append(press)
         if keyboard.closed:
@@ -32,3 +36,11 @@ def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], N
         finally:
             ahead.extend(keyboard.flush_keys())
             store_typeahead(keyboard, ahead)
+
+
+def _suspend(keyboard: Input) -> None:
+    """Stop until the shell's `fg`. The reply goes on, and its text is caught up with then."""
+    if hasattr(signal, "SIGTSTP"):
+        with keyboard.cooked_mode():
+            # All of the job, as the terminal would: a pipe's other end too.
+            os.kill(0, signal.SIGTSTP)

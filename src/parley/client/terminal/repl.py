@@ -17,6 +17,7 @@ from parley.client.client import AsyncClient
 from parley.client.errors import Error
 from parley.client.reply import AsyncReply
 from parley.client.terminal import words
+from parley.client.terminal.advice import told
 from parley.client.terminal.clean import clean
 from parley.client.terminal.commands import Commands
 from parley.client.terminal.live import Live
@@ -61,6 +62,7 @@ class Repl:
             complete_while_typing=False,
             multiline=True,
             prompt_continuation="  ",
+            enable_suspend=True,
         )
 
     async def run(self, snapshot: Snapshot | None) -> int:
@@ -119,7 +121,7 @@ class Repl:
         except asyncio.CancelledError:
             self._notes.say("(broken off)")
         except Error as error:
-            self._notes.complain(error.message)
+            self._notes.complain(told(error))
 
     async def _take(self, line: str) -> None:
         word = words.parse(line)

@@ -6,6 +6,7 @@ import sys
 
 from parley.client.client import AsyncClient
 from parley.client.errors import NotFound
+from parley.client.terminal.advice import told
 from parley.client.terminal.connect import complain, connected, person
 from parley.client.terminal.memory import Memory, state_directory
 from parley.client.terminal.options import Exit, Options
@@ -20,6 +21,8 @@ def run(options: Options) -> int:
         return complain("no question: give one as an argument or on standard input", Exit.USAGE)
     if options.question is not None and not options.question.strip():
         return complain("the question is empty", Exit.USAGE)
+    if options.after is not None and not options.json:
+        return complain("--after is for --json: what is shown to people begins with the newest reply", Exit.USAGE)
     return connected(options.url, options.token, lambda client: _talk(client, options))
 
 
@@ -37,7 +40,7 @@ async def _talk(client: AsyncClient, options: Options) -> int:
     try:
         snapshot = await _begin(session, options)
     except NotFound as error:
-        return complain(error.message, Exit.USAGE)
+        return complain(told(error), Exit.USAGE)
     if prompts:
         return await Repl(client, session, memory, options, drawn=drawn).run(snapshot)
     from parley.client.terminal.oneshot import ask, watch

@@ -10,7 +10,7 @@ WORDS = {
     "open": "ID: go on with one of them, also by its number in /list",
     "model": "NAME: who answers from now on; alone: who there is",
     "system": "TEXT: instructions for the conversation",
-    "set": "NAME VALUE: temperature, max_tokens, seed, ...; NAME alone unsets it; alone: what is set",
+    "set": "NAME VALUE: temperature, max_tokens, ...; alone: what is set",
     "retry": "ask the last message again",
     "back": "leave the last exchange out; your next message takes its place",
     "edit": "write the message in $EDITOR (also: Ctrl-O)",
@@ -25,7 +25,7 @@ KEYS = {
     "Enter": "sends",
     'Alt-Enter, a \\ at the end, """': "go on with the message on another line",
     "Ctrl-O": "opens the message in $EDITOR",
-    "Ctrl-C": "stops the reply and keeps its text; at an empty prompt, a second one leaves",
+    "Ctrl-C": "stops the reply and keeps its text; twice at an empty prompt leaves",
     "Ctrl-D": "leaves; the reply goes on, and `parley attach` brings it back",
     "Up, Ctrl-R, Tab": "what was typed before, a search in it, the slash words",
 }
