@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from parley.cli import supervisor
+from parley.cli.part import Part
 from parley.cli.sources import SettingsError
 from parley.cli.supervisor import listen
 from parley.store.embedded import live_url
@@ -26,7 +27,8 @@ PROGRAM = """
 import asyncio, json, logging, sys
 from pathlib import Path
 from parley.cli import supervisor
-from parley.cli.supervisor import Part, Supervisor, listen
+from parley.cli.part import Part
+from parley.cli.supervisor import Supervisor, listen
 from parley.store.embedded import EmbeddedRedis
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -303,8 +305,8 @@ def test_while_one_web_server_lives_no_connection_is_refused() -> None:
 
     async def main(listener: socket.socket, port: int) -> None:
         number = listener.fileno()
-        part = supervisor.Part("web", (sys.executable, "-c", ACCEPT, str(number)), (number,))
-        other = supervisor.Part("web 2", part.command, part.descriptors)
+        part = Part("web", (sys.executable, "-c", ACCEPT, str(number)), (number,))
+        other = Part("web 2", part.command, part.descriptors)
 
         async def ignore(_: str) -> None: ...
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_servers import free_port, running
+from tests.system.deployment import children, command_line
 
 
 class Up:
@@ -36,13 +37,9 @@ class Up:
         return "".join(self.process.stdout.readline() for _ in range(3))
 
     def children(self) -> dict[int, str]:
-        found = {}
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        for pid in map(int, listed.split()):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if line:  # an empty one is dead
-                found[pid] = line
-        return found
+        """All descendants that live, by their command lines."""
+        lines = {pid: command_line(pid) for pid in children(self.process.pid)}
+        return {pid: line for pid, line in lines.items() if line}
 
     def child(self, part: str) -> int:
         (pid,) = [pid for pid, line in self.children().items() if part in line]
@@ -104,15 +101,17 @@ def test_it_says_what_it_chose_and_each_process_says_its_part(up: Callable[..., 
 def test_every_part_is_started_again(up: Callable[..., Up]) -> None:
     now = up()
     now.banner()
-    for part in ("parley serve", "parley work", "redis-server"):
+    for part in ("parley serve", "parley work", "redis-server", "parley.cli.fork_server"):
         before = now.child(part)
         os.kill(before, signal.SIGKILL)
         until(lambda before=before: before not in now.children())  # type: ignore[misc]
         until(lambda part=part: [line for line in now.children().values() if part in line])  # type: ignore[misc]
     until(lambda: now.ask("/readyz") == 200)
+    until(lambda: [line for line in now.children().values() if "parley work" in line])
     error = now.leave()
     assert now.process.returncode == 0
-    assert error.count("ended (SIGKILL); starting it again") == 2
+    assert error.count("ended (SIGKILL); starting it again") == 3
+    assert error.count("worker 1 ended (SIGTERM)") == 1  # with what it was forked from
     assert error.count("redis-server ended; starting it again") == 1
 
 
@@ -120,10 +119,10 @@ def test_every_part_is_started_again(up: Callable[..., Up]) -> None:
 def test_it_leaves_clean_and_leaves_nothing_behind(up: Callable[..., Up], number: signal.Signals) -> None:
     now = up()
     now.banner()
-    children = list(now.children())
+    family = list(now.children())
     assert now.leave(number) == ""
     assert now.process.returncode == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in family)
 
 
 def test_a_second_one_on_the_same_data_is_told_so(up: Callable[..., Up]) -> None:

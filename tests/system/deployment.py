@@ -54,6 +54,7 @@ class Process:
 
     def __init__(self, command: Sequence[str], log: Path, env: dict[str, str]) -> None:
         self.log = log
+        self._before = len(self.said()) if log.exists() else 0  # of others that said it there
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env, cwd=log.parent
@@ -117,11 +118,13 @@ class Deployment(Process):
         super().__init__(command, directory / "up.log", environment(**env))
 
     def await_ready(self, seconds: float = 30.0) -> float:
-        """Wait until it serves. Replies the seconds it took from now."""
+        """Wait until it serves and all parts are there. Replies the seconds it took from now."""
         began = time.monotonic()
 
         def ready() -> bool:
             assert self.process.poll() is None, f"parley up ended: {self.said()}"
+            if "ready in " not in self.said()[self._before :]:
+                return False
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return int(answer.status) == 200
             return False

@@ -103,7 +103,8 @@ async def installation(
             )
         try:
             url = f"http://127.0.0.1:{port}"
-            while not await _ready(url):
+            # Its last line comes when all its parts were started.
+            while b"ready in " not in log.read_bytes() or not await _ready(url):
                 if process.returncode is not None or time.monotonic() - began > START:
                     raise Failed(f"parley up did not start: {log.read_text(errors='replace').strip()[-500:]}")
                 await asyncio.sleep(POLL)

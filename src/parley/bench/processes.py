@@ -16,6 +16,7 @@ PARTS = {
     "valkey-server": "redis",
     "parley serve": "web",
     "parley work": "worker",
+    "parley.cli.fork_server": "fork server",
     "parley model-server": "model",
     "parley up": "supervisor",
 }

@@ -51,6 +51,8 @@ VERBS = {
     "import-seeds": "old conversations of the course and of the tutorial, out of their Redis",
     "version": "the version",
 }
+# What processes of ours start among themselves.
+INTERNAL = {"evict": "free the turns of a worker that has died"}
 # A module cannot be named like a word of Python.
 MODULES = {"import": "import_file"}
 
@@ -74,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["--version"]:
         words = ["version"]
     name = words.pop(0) if words and not words[0].startswith("-") else DEFAULT_VERB
-    if name not in VERBS:
+    if name not in VERBS and name not in INTERNAL:
         print(f"parley: there is no {name!r}{_hint(name)}", file=sys.stderr)
         return UNUSABLE
     try:
@@ -107,7 +109,7 @@ def prepare(name: str) -> tuple[argparse.ArgumentParser, Verb]:
     """The parser and the module of a verb."""
     module = MODULES.get(name, name.replace("-", "_"))
     verb = cast("Verb", importlib.import_module(f"parley.cli.{module}"))
-    parser = argparse.ArgumentParser(prog=f"parley {name}", description=VERBS[name], allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=f"parley {name}", description=(VERBS | INTERNAL)[name], allow_abbrev=False)
     verb.add_arguments(parser)
     return parser, verb
 

@@ -2,6 +2,7 @@
 
     redis-server     first to start, last to stop; started again on what it kept
     parley serve     one or more on one listening socket: while one lives, no connection is refused
+    fork server      what workers are forked from, as starting one anew takes half a second (`fork_server`)
     parley work      one or more; a dead one's turns are freed at once, not when its lease runs out
     parley model-server, when the built-in model is used
 
@@ -15,13 +16,12 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from msgspec import Struct
-
+from parley.cli.nursery import Forked, Nursery
+from parley.cli.part import Part
 from parley.cli.sources import SettingsError
 from parley.core.errors import Unavailable
 from parley.store.embedded import EmbeddedRedis
@@ -43,23 +43,8 @@ POLL = 0.002
 BACKLOG = 2048
 
 
-class Part(Struct, frozen=True):
-    """One child to keep alive.
-
-    Args:
-        name: for people ("worker 1").
-        command: its command line.
-        descriptors: what it inherits, by the same numbers.
-        variables: what its environment has besides ours.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    descriptors: tuple[int, ...] = ()
-    variables: tuple[tuple[str, str], ...] = ()
-
-
 OnWorkerDeath = Callable[[str], Awaitable[None]]
+Process = asyncio.subprocess.Process | Forked
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -77,11 +62,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def parley(*arguments: str) -> tuple[str, ...]:
-    """The command line of one of our own verbs. -P: the working directory must not shadow our modules."""
-    return (sys.executable, "-P", "-m", "parley", *arguments)
-
-
 class Supervisor:
     """Keeps the parts alive until a signal, or until one of them cannot work at all.
 
@@ -91,6 +71,7 @@ class Supervisor:
             Each worker's command is given ``--consumer NAME``, a name that no other process ever has.
         on_worker_death: told that name when the process has died; frees its turns.
         on_start: awaited once when everything was started (to print the address when it answers).
+        nursery: needed if a part is to be forked; its fork server is kept alive, too.
 
     `run` must be called in the main thread: the children are told to go when the thread that started them ends.
     """
@@ -102,18 +83,22 @@ class Supervisor:
         workers: Sequence[Part],
         on_worker_death: OnWorkerDeath,
         on_start: Callable[[], Coroutine[Any, Any, None]],
+        nursery: Nursery | None = None,
     ) -> None:
         self._redis = redis
         self._servers = servers
         self._workers = workers
         self._on_worker_death = on_worker_death
         self._on_start = on_start
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._nursery = nursery
+        self._processes: dict[str, Process] = {}
         self._burials: set[asyncio.Task[None]] = set()
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._failure: asyncio.Future[int]
         self._redis_up = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._unstarted = {part.name for part in (*servers, *workers)}
+        self._started = asyncio.Event()
 
     async def run(self) -> int:
         """Run until told to stop; the exit status. Raises `Unavailable` when Redis will not start at first."""
@@ -123,7 +108,10 @@ class Supervisor:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         told = asyncio.create_task(self._signals.get())
         keepers: list[asyncio.Task[None]] = []
+        fork_server: list[asyncio.Task[None]] = []
         try:
+            if self._nursery is not None:
+                fork_server.append(self._task(self._keep(self._nursery.part, worker=False)))
             if self._redis is not None:
                 start = asyncio.create_task(self._start_redis(self._redis))
                 await _first(start, told)
@@ -134,7 +122,7 @@ class Supervisor:
                 keepers.append(self._task(self._keep_redis(self._redis)))
             keepers += [self._task(self._keep(part, worker=False)) for part in self._servers]
             keepers += [self._task(self._keep(part, worker=True)) for part in self._workers]
-            keepers.append(self._task(self._on_start()))
+            keepers.append(self._task(self._tell()))
             await _first(told, self._failure)
             self._stopping.set()
             await self._leave(told.result() if told.done() else signal.SIGTERM)
@@ -147,6 +135,8 @@ class Supervisor:
             if self._burials:
                 await asyncio.wait(self._burials, timeout=BURIAL_WAIT)
             await _cancel(*self._burials)
+            # It passed on that they were to be killed, and forked who buried them.
+            await _cancel(*fork_server)
             if self._redis is not None:
                 await asyncio.to_thread(self._redis.stop)
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,6 +155,10 @@ class Supervisor:
         task.add_done_callback(ended)
         return task
 
+    async def _tell(self) -> None:
+        await self._started.wait()
+        await self._on_start()
+
     # Children
 
     async def _keep(self, part: Part, *, worker: bool) -> None:
@@ -175,8 +169,11 @@ class Supervisor:
                 await self._redis_up.wait()
             began = time.monotonic()
             consumer = f"{socket.gethostname()}-{secrets.token_hex(6)}"
-            process = await self._spawn(part, ("--consumer", consumer) if worker else ())
+            process = await self._start(part, ("--consumer", consumer) if worker else ())
             self._processes[part.name] = process
+            self._unstarted.discard(part.name)
+            if not self._unstarted:
+                self._started.set()
             try:
                 status = await process.wait()
             finally:
@@ -184,9 +181,9 @@ class Supervisor:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-            if worker:
-                self._burials.add(burial := asyncio.create_task(self._bury(consumer)))
-                burial.add_done_callback(self._burials.discard)
+                if worker:
+                    self._burials.add(burial := asyncio.create_task(self._bury(consumer)))
+                    burial.add_done_callback(self._burials.discard)
             if self._stopping.is_set():
                 return
             if status == UNUSABLE:
@@ -199,13 +196,25 @@ class Supervisor:
             LOG.warning("%s ended (%s); starting it again%s", part.name, _cause(status), f" in {delay} s" * bool(delay))
             await asyncio.sleep(delay)
 
-    async def _spawn(self, part: Part, more: tuple[str, ...]) -> asyncio.subprocess.Process:
+    async def _start(self, part: Part, more: tuple[str, ...]) -> Process:
+        """Start a process: have it forked, or spawn it; a fork server with a socket to us."""
+        if self._nursery is not None and part.forked:
+            return await self._nursery.fork((*part.command, *more))
+        if self._nursery is None or part is not self._nursery.part:
+            return await self._spawn(part, more)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await self._spawn(part, (str(theirs.fileno()),), theirs.fileno())
+        await self._nursery.open(ours)
+        return process
+
+    async def _spawn(self, part: Part, more: tuple[str, ...], *descriptors: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *part.command,
             *more,
             stdin=asyncio.subprocess.DEVNULL,
             env={**os.environ, **dict(part.variables)},
-            pass_fds=part.descriptors,
+            pass_fds=(*part.descriptors, *descriptors),
             # A terminal's Ctrl-C goes to us alone; we tell the children, in order.
             start_new_session=True,
             preexec_fn=die_with_parent(),

@@ -17,9 +17,11 @@ import msgspec
 from parley.cli import handoff
 from parley.cli.arguments import add_settings, settings_of
 from parley.cli.model_search import Choice, search
+from parley.cli.nursery import Nursery
+from parley.cli.part import FORK_SERVER, Part, parley
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
-from parley.cli.supervisor import Part, Supervisor, listen, parley
+from parley.cli.supervisor import Supervisor, listen
 from parley.cli.theme import with_theme
 from parley.core.message import Parameters
 from parley.models import local_server
@@ -56,12 +58,14 @@ def run(args: argparse.Namespace) -> int:
         parts = servers(settings, listener)
         if not choice.models:
             parts.append(model_server(settings))
+        nursery = Nursery(fork_server(settings))
         supervisor = Supervisor(
             redis,
             parts,
             workers(settings),
-            lambda consumer: free(settings, consumer),
+            lambda consumer: free(nursery, consumer),
             lambda: announce(settings, redis, choice, began),
+            nursery if settings.workers else None,
         )
         return asyncio.run(supervisor.run())
 
@@ -112,26 +116,34 @@ def model_server(settings: Settings) -> Part:
 
 def workers(settings: Settings) -> list[Part]:
     """The workers."""
-    return [child(f"worker {at + 1}", settings, "work") for at in range(settings.workers)]
+    return [Part(f"worker {at + 1}", parley("work"), forked=True) for at in range(settings.workers)]
+
+
+def fork_server(settings: Settings) -> Part:
+    """What forks the workers, which inherit its settings."""
+    return handed("fork server", settings, FORK_SERVER)
 
 
 def child(name: str, settings: Settings, *command: str, descriptors: tuple[int, ...] = ()) -> Part:
     """One of our own verbs as a part that is handed these settings."""
-    handed = handoff.write(settings)
-    return Part(name, parley(*command), (*descriptors, handed), ((handoff.VARIABLE, str(handed)),))
+    return handed(name, settings, parley(*command), descriptors)
 
 
-async def free(settings: Settings, consumer: str) -> None:
-    """Free the turns of a worker that died."""
-    from parley.store.keys import Keys
-    from parley.store.nodes import nodes
-    from parley.store.runs import Runs
+def handed(name: str, settings: Settings, command: tuple[str, ...], descriptors: tuple[int, ...] = ()) -> Part:
+    """A part that is handed these settings."""
+    handle = handoff.write(settings)
+    return Part(name, command, (*descriptors, handle), ((handoff.VARIABLE, str(handle)),))
 
-    client = nodes(settings.redis.reveal())
-    try:
-        await Runs(client, client, Keys(settings.prefix, settings.shards), settings.timing, consumer).evict(consumer)
-    finally:
-        await client.aclose()
+
+async def free(nursery: Nursery, consumer: str) -> None:
+    """Free the turns of a worker that died.
+
+    Raises:
+        ChildProcessError: they could not be, for a reason that was told.
+    """
+    process = await nursery.fork(parley("evict", consumer))
+    if status := await process.wait():
+        raise ChildProcessError(f"status {status}")
 
 
 async def announce(settings: Settings, redis: EmbeddedRedis | None, choice: Choice, began: float) -> None:
@@ -153,8 +165,6 @@ async def announce(settings: Settings, redis: EmbeddedRedis | None, choice: Choi
         "Stop: Ctrl-C (waits for replies; again to leave them to the next start)",
         flush=True,
     )
-    # What a worker's death needs is imported now, when nobody waits for it.
-    importlib.import_module("parley.store.runs")
 
 
 async def _answering(settings: Settings) -> None:

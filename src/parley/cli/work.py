@@ -18,10 +18,11 @@ from parley.cli import handoff
 from parley.cli.access import Access, open_store
 from parley.cli.arguments import add_settings, settings_of
 from parley.cli.model_search import look_here, search
+from parley.cli.part import parley
 from parley.cli.settings import Settings
 from parley.cli.sources import Environment, SettingsError
-from parley.cli.supervisor import parley
 from parley.models.registry import Models
+from parley.store.cancelling import cancel
 from parley.store.runs import Claim, Runs
 from parley.worker.worker import Isolate, Worker
 
@@ -61,7 +62,9 @@ async def work(settings: Settings, name: str, lane: Lane | None) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, leave.set)
     loop.add_signal_handler(signal.SIGINT, finish.set)
-    access = await open_store(settings)
+    access = await _opened(settings, leave, finish)
+    if access is None:
+        return
     models = Models(settings.models)
     runs = Runs(access.client, access.blocking, access.keys, settings.timing, name)
     isolate = None if lane else isolation(settings, runs)
@@ -74,6 +77,17 @@ async def work(settings: Settings, name: str, lane: Lane | None) -> None:
     finally:
         await models.close()
         await access.close()
+
+
+async def _opened(settings: Settings, *told: asyncio.Event) -> Access | None:
+    """The store, once it can be relied on; None when we are told to go before that."""
+    opening = asyncio.create_task(open_store(settings))
+    leaving = [asyncio.create_task(event.wait()) for event in told]
+    try:
+        await asyncio.wait([opening, *leaving], return_when=asyncio.FIRST_COMPLETED)
+        return opening.result() if opening.done() else None
+    finally:
+        await cancel(opening, *leaving)
 
 
 def assemble(settings: Settings, access: Access, models: Models, runs: Runs, isolate: Isolate | None) -> Worker:
