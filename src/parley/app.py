@@ -70,9 +70,8 @@ class App:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 raise TypeError(f"App() has no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        given = {name: Value(value, "App()") for name, value in settings.items()}
+        given = {name: Value(value, "App()") for name, value in {**settings, "workers": workers}.items()}
         self._settings = with_theme(load(given, os.environ, Path.cwd()))
-        self._workers = workers
         self._running: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[server.App] | None = None
         self._stopped: asyncio.Event | None = None
@@ -135,7 +134,7 @@ class App:
                 stack.push_async_callback(opened.close)
                 made = server.App(configuration(settings, models), store(settings, opened))
                 await stack.enter_async_context(made.lifespan())
-                for _ in range(self._workers):
+                for _ in range(settings.workers):
                     await stack.enter_async_context(_working(settings, access(settings, info), models))
                 ready.set_result(made)
                 await stopped.wait()

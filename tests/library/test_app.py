@@ -162,6 +162,8 @@ def test_a_program_that_cannot_start_says_why(redis_url: str) -> None:
         App(reddis="x")
     with pytest.raises(ValueError, match=r"prefix \(from App\(\)\) cannot be used"):
         App(prefix="a b")
+    with pytest.raises(ValueError, match=r"workers \(from App\(\)\) cannot be used"):
+        App(workers=-1)
 
 
 def test_a_function_is_a_model_of_parley_up(redis_url: str) -> None:

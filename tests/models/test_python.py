@@ -173,5 +173,7 @@ def test_a_reference_that_leads_nowhere_is_told(reference: str, problem: str) ->
 def test_a_plain_function_cannot_be_registered() -> None:
     with pytest.raises(TypeError, match="asynchronous generator"):
         model("plain")(len)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r'write @model\("name"\)'):
+        model(len)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="printable name"):
         model("")

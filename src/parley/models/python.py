@@ -35,8 +35,10 @@ def model(name: str) -> Callable[[F], F]:
 
     Raises:
         ValueError: the name is empty or taken by another function.
-        TypeError: it is not an asynchronous generator function.
+        TypeError: it is not an asynchronous generator function, or no name was given.
     """
+    if callable(name):
+        raise TypeError('a model has a name: write @model("name")')
     if not name or not name.isprintable():
         raise ValueError("a model needs a printable name")
 
