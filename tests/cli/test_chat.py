@@ -18,9 +18,10 @@ def test_one_question_by_argument_by_pipe_and_by_both(tmp_path: Path) -> None:
         assert await piped(server, tmp_path, "why?") == (0, "because\n", "")
         assert await piped(server, tmp_path, said="why?\n") == (0, "because\n", "")
         assert await piped(server, tmp_path, "why?", said="a log\n") == (0, "because\n", "")
-        assert [frame["input"] for frame in kinds(server, "say")] == ["why?", "why?", "why?\n\na log"]
+        assert await piped(server, tmp_path, "-q", "but", "why", "not?") == (0, "because\n", "")
+        assert [frame["input"] for frame in kinds(server, "say")] == ["why?", "why?", "why?\n\na log", "but why not?"]
         await piped(server, tmp_path, "-c", "-m", "large", "again")
-        last = kinds(server, "say")[2:]
+        last = kinds(server, "say")[3:]
         assert last[0]["conversation"] == last[1]["conversation"]
         assert last[1]["model"] == "large"
 

@@ -33,6 +33,9 @@ class Told:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def forget(self) -> None:
+        pass
+
     def draw(self) -> None:
         pass
 

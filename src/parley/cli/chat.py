@@ -11,7 +11,7 @@ from parley.client.terminal.options import Options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `parley chat` takes."""
     parser.epilog = "Exit status: 0 answered, 1 failed, 2 cannot be asked like that, 3 no server, 130 interrupted."
-    parser.add_argument("question", nargs="?", help="one question; with standard input joined to it (none: a REPL)")
+    parser.add_argument("question", nargs="*", help="one question; with standard input joined to it (none: a REPL)")
     parser.add_argument("-c", "--continue", dest="again", action="store_true", help="go on with the last conversation")
     parser.add_argument(
         "--id", default="", metavar="ID", help="go on with this conversation (or the beginning of its id)"
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     return talk(
         Options(
-            question=question(args.question),
+            question=question(" ".join(args.question) if args.question else None),
             conversation=args.id,
             again=args.again,
             model=args.model,

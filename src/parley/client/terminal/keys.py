@@ -12,8 +12,13 @@ from prompt_toolkit.keys import Keys
 
 
 @contextmanager
-def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` at Ctrl-C and `detach` at Ctrl-D; Ctrl-Z suspends us; other keys wait for the next prompt, unseen."""
+def watched(
+    keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], None], resume: Callable[[], None]
+) -> Iterator[None]:
+    """Call `stop` at Ctrl-C, `detach` at Ctrl-D, and `resume` when we are back from the shell that Ctrl-Z led to.
+
+    Other keys wait for the next prompt, unseen.
+    """
     ahead: list[KeyPress] = []
 
     def pressed() -> None:
@@ -25,6 +30,7 @@ def watched(keyboard: Input, *, stop: Callable[[], None], detach: Callable[[], N
                 detach()
             elif press.key == Keys.ControlZ:
                 _suspend(keyboard)
+                resume()
             else:
                 ahead.append(press)
         if keyboard.closed:

@@ -48,7 +48,7 @@ class Live:
         events: set[asyncio.Future[Any]] = {showing, self._away}
         whole = False
         try:
-            with watched(self._keyboard, stop=self.stop, detach=self.leave):
+            with watched(self._keyboard, stop=self.stop, detach=self.leave, resume=self._redraw):
                 await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
             whole = showing.done() and showing.exception() is None
             if whole and self._stopping is not None:
@@ -65,6 +65,10 @@ class Live:
             if isinstance(result, Error):
                 raise result
         return "over"
+
+    def _redraw(self) -> None:
+        self._screen.forget()
+        self._screen.draw()
 
     def _turn_away(self, how: Outcome) -> None:
         if not self._away.done():

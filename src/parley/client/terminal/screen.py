@@ -29,6 +29,9 @@ class Screen(Protocol):
     def draw(self) -> None:
         """Bring the screen up to date."""
 
+    def forget(self) -> None:
+        """Others wrote beneath: what is shown stays as it is, what is open is drawn anew."""
+
     def finish(self, footer: str) -> None:
         """The answer is whole; `footer` goes under it."""
 
@@ -66,6 +69,9 @@ class BareScreen:
 
     def draw(self) -> None:
         self._out.flush()
+
+    def forget(self) -> None:
+        """Bare text goes on wherever it is."""
 
     def finish(self, footer: str) -> None:
         self._print(self._cleaner.end())
@@ -163,9 +169,7 @@ class MarkdownScreen:
         width = max(self._size()[0] - 1, 20)
         if width != self._width:
             if self._width:
-                # Closed blocks stand above the canvas now, as they were; what is open is drawn anew.
-                self._canvas.forget()
-                self._lines, self._drawn = [], 0
+                self.forget()
             self._width = width
         closed = self._closed_end(self._text[self._at :])
         if closed:
@@ -176,6 +180,11 @@ class MarkdownScreen:
             lines = [*lines, grey(self._status)]
         self._canvas.show(lines, self._drawn)
         self._drawn = len(self._lines)
+
+    def forget(self) -> None:
+        # Closed blocks stand above the canvas now, as they were.
+        self._canvas.forget()
+        self._lines, self._drawn = [], 0
 
     def finish(self, footer: str) -> None:
         self._status = ""
