@@ -1,7 +1,6 @@
 """The supervisor's side of the fork server: asks it for processes, and hears of their ends."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import socket
@@ -73,8 +72,13 @@ class Nursery(asyncio.Protocol):
             asked: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
             self._asked.append(asked)
             self._transport.write(f"start {json.dumps(command)}\n".encode())
-            with contextlib.suppress(ConnectionError):
-                return await asked
+            try:
+                return await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(_abandon)
+                raise
+            except ConnectionError:
+                continue
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -99,17 +103,18 @@ class Nursery(asyncio.Protocol):
             forked.ended(-signal.SIGTERM)
         self._living.clear()
         for asked in self._asked:
-            if not asked.done():
-                asked.set_exception(ConnectionResetError())
+            asked.set_exception(ConnectionResetError())
         self._asked.clear()
 
     def _started(self, pid: int) -> None:
         self._living[pid] = forked = Forked(pid, self._send)
-        asked = self._asked.popleft()
-        if asked.cancelled():  # nobody waits for it any more
-            forked.kill()
-        else:
-            asked.set_result(forked)
+        self._asked.popleft().set_result(forked)
 
     def _send(self, pid: int, number: int) -> None:
         self._transport.write(f"signal {pid} {int(number)}\n".encode())
+
+
+def _abandon(asked: "asyncio.Future[Forked]") -> None:
+    """Nobody waits for a process any more: kill it if it was begun."""
+    if asked.exception() is None:
+        asked.result().kill()
