@@ -56,6 +56,17 @@ def test_a_password_that_is_typed() -> None:
     asyncio.run(main())
 
 
+def test_a_password_that_is_not_typed() -> None:
+    async def main() -> None:
+        async with PseudoTerminal([sys.executable, "-m", "parley", "password"], dict(os.environ)) as terminal:
+            await terminal.shows("Password: ")
+            terminal.type("\x04")
+            assert await terminal.exit() == 2
+            assert "parley: no password was typed" in terminal.text
+
+    asyncio.run(main())
+
+
 def test_every_hash_is_another() -> None:
     one, other = hash_password("x"), hash_password("x")
     assert one != other

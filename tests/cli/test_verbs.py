@@ -120,12 +120,13 @@ def test_rename_and_rm(client: Client, parley: Shell, tmp_path: Path) -> None:
 
     async def story() -> None:
         command = [*PARLEY, "rm", short(other)]
-        for answer, said in (("n\r", ""), ("y\r", "forgot")):
+        for answer, said, status in (("n\r", "", 0), ("\x04", "", 0), ("\x03", "", 130), ("y\r", "forgot", 0)):
             async with PseudoTerminal(command, parley.env) as screen:
                 await screen.shows(f"forget {short(other)} other (0 turns)? [y/N] ")
                 screen.type(answer)
-                assert await screen.exit() == 0
+                assert await screen.exit() == status
                 assert said in screen.text
+                assert "Traceback" not in screen.text
 
     asyncio.run(story())
     assert short(other) not in parley("ls", "-n", "0")
@@ -304,7 +305,7 @@ def test_top_reads_what_goes_on(client: Client, server: Server, parley: Shell, t
     reply = made.say("say 3000 delay=0.01")
     until(lambda: len(reply.partial) > 100)
     shown = parley("top", *data)
-    assert "running 1   workers 1   dead letters 0" in shown
+    assert "running 1   workers at work 1   dead letters 0" in shown
     assert made.id in shown
     seen = json.loads(parley("top", "--once", "--json", *data))
     (running,) = seen["running"]

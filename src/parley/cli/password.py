@@ -19,11 +19,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _typed() -> str:
-    password = getpass.getpass("Password: ")
-    if not password:
-        raise SettingsError("the password is empty")
-    if getpass.getpass("Again: ") != password:
-        raise SettingsError("these were two passwords")
+    try:
+        password = getpass.getpass("Password: ")
+        if not password:
+            raise SettingsError("the password is empty")
+        if getpass.getpass("Again: ") != password:
+            raise SettingsError("these were two passwords")
+    except EOFError:
+        raise SettingsError("no password was typed") from None
     return password
 
 

@@ -1,6 +1,8 @@
 """`parley rm`: forget conversations."""
 
 import argparse
+import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         for name in [await resolve(client, each) for each in args.id]:
             about = (await client.get(name, turns=0)).about
             shown = f"{short(name)} {clean(about.title) or '(no title)'} ({about.turns} turns)"
-            if not args.force and sys.stdin.isatty() and not _confirmed(shown):
+            if not args.force and sys.stdin.isatty() and not await _confirmed(shown):
                 continue
             await client.delete(name)
             print(f"forgot {shown}")
@@ -37,5 +39,20 @@ def run(args: argparse.Namespace) -> int:
     return ask(args, work)
 
 
-def _confirmed(shown: str) -> bool:
-    return input(f"forget {shown}? [y/N] ").strip().lower() in ("y", "yes")
+async def _confirmed(shown: str) -> bool:
+    """Ask a person. Not by input(): there a Ctrl-C may be heard of only behind the answer."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Queue[bool] = asyncio.Queue()
+    loop.add_reader(sys.stdin, typed.put_nowait, True)
+    loop.add_signal_handler(signal.SIGINT, typed.put_nowait, False)
+    print(f"forget {shown}? [y/N] ", end="", flush=True)
+    try:
+        if not await typed.get():
+            raise KeyboardInterrupt
+    finally:
+        loop.remove_reader(sys.stdin)
+        loop.remove_signal_handler(signal.SIGINT)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print()  # Ctrl-D
+    return answer.strip().lower() in ("y", "yes")

@@ -77,7 +77,7 @@ def table(seen: Overview, speed: float | None) -> list[str]:
     oldest = f" (oldest {seen.oldest:.1f} s)" if seen.waiting else ""
     rate = "" if speed is None else f"   {speed / 1000:.1f} kB/s"
     lines = [
-        f"waiting {seen.waiting}{oldest}   running {len(seen.running)}   workers {len(seen.workers)}"
+        f"waiting {seen.waiting}{oldest}   running {len(seen.running)}   workers at work {len(seen.workers)}"
         f"   dead letters {seen.dead}{rate}"
     ]
     if seen.away:
