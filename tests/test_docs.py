@@ -43,6 +43,13 @@ def test_the_site_is_whole(site: Path) -> None:
     assert told.count("\n- [") == len(PAGES)
 
 
+def test_nobody_is_sent_to_another_package_of_our_name() -> None:
+    texts = [*PAGES.values(), (ROOT / "README.md").read_text()]
+    texts += [path.read_text() for path in sorted((ROOT / "src").rglob("*.py"))]
+    for text in texts:
+        assert re.search(r"(?:pip|pipx|uv tool) install '?parley|uvx parley", text) is None
+
+
 @pytest.mark.browser
 def test_its_pages_ask_nobody_else(site: Path) -> None:
     async def main() -> None:

@@ -19,8 +19,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
 HEAD = """# The Python library
 
-`pip install parley`, then `from parley import …`. Every name below is imported from `parley`, and loaded when it is
-first used. The package is typed. How it is used is told in [the library, step by step](../how-to/library.md).
+Every name below is imported from `parley`, and loaded when it is first used. The package is typed.
+How it is used is told in [the library, step by step](../how-to/library.md).
 
 This page is made from the docstrings by `tools/python_page.py`.
 """

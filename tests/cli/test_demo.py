@@ -92,4 +92,4 @@ def test_without_a_model_the_advice_is_told(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert main(["demo"]) == 2
-    assert "`pip install 'parley[local]'`" in capsys.readouterr().err
+    assert "`pip install xllamacpp`" in capsys.readouterr().err

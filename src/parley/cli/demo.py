@@ -109,7 +109,7 @@ def weights(settings: Settings, teller: "Teller") -> Path:
     from parley.models.weights import find
 
     if importlib.util.find_spec("xllamacpp") is None:
-        advice = "name a model with --model-url URL, or `pip install 'parley[local]'` for the built-in one"
+        advice = "name a model with --model-url URL, or `pip install xllamacpp` for the built-in one"
         raise SettingsError(f"the built-in model is not installed: {advice}")
     if found := find(directory(settings)):
         return found

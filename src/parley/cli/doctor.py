@@ -130,7 +130,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         yield Finding("model", f"{names}{more}: {choice.why}")
         return
     if importlib.util.find_spec("xllamacpp") is None:
-        advice = "--model-url URL, or pip install 'parley[local]' for the built-in one"
+        advice = "--model-url URL, or pip install xllamacpp for the built-in one"
         yield Finding("model", "none was found", advice, bad=True)
         return
     from parley.models import weights

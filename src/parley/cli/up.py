@@ -85,7 +85,7 @@ def builtin_model() -> ModelSettings:
         SettingsError: what runs it is not installed.
     """
     if importlib.util.find_spec("xllamacpp") is None:
-        advice = "name one with --model-url URL, or `pip install 'parley[local]'` for the built-in one"
+        advice = "name one with --model-url URL, or `pip install xllamacpp` for the built-in one"
         raise SettingsError(f"no model was found: {advice}")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

