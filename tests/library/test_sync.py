@@ -225,6 +225,18 @@ asyncio.run(main())
         assert [turn.text for turn in client.conversation("last words").get().turns] == ["Rome"]
 
 
+def test_what_a_client_gave_keeps_it_open(parley: Deployment) -> None:
+    assert Client(parley.url).conversation().say("Italy").text == "Rome"
+    assert "".join(Client(parley.url).conversation().say("say 20 tag=k")) == tokens("k", 20)
+    chat = Client(parley.url).conversation()
+    chat.say("France").wait()
+    gc.collect()
+    events = Client(parley.url).follow(chat.id, until="idle")
+    gc.collect()
+    assert [event.type for event in events] == ["snapshot"]
+    assert Client(parley.url).say(chat.id, "Spain").text == "Madrid"
+
+
 def test_a_forgotten_client_ends_its_thread(parley: Deployment) -> None:
     before = threading.active_count()
     client = Client(parley.url)

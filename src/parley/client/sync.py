@@ -24,10 +24,15 @@ T = TypeVar("T")
 
 
 class Twin:
-    """Something synchronous around something asynchronous of the same name."""
+    """Something synchronous around something asynchronous of the same name.
 
-    def __init__(self, portal: Portal, inner: Any) -> None:
+    Args:
+        origin: what gave it. It lives as long as this does, for a client that is forgotten is closed.
+    """
+
+    def __init__(self, portal: Portal, inner: Any, origin: "Twin | None" = None) -> None:
         self._portal = portal
+        self._origin = origin
         self._inner = inner
 
     def __repr__(self) -> str:
@@ -48,8 +53,9 @@ def waited(method: Method[P, T]) -> Callable[Concatenate[Any, P], T]:
     return wait
 
 
-def iterated(portal: Portal, items: AsyncIterator[T]) -> Iterator[T]:
-    """The same items, for one who waits for each."""
+def iterated(origin: Twin, items: AsyncIterator[T]) -> Iterator[T]:
+    """The same items, for one who waits for each; what gave them lives as long."""
+    portal = origin._portal
     opened = cast("AsyncGenerator[T, None]", items)
     try:
         while True:
@@ -189,11 +195,11 @@ class Reply(Twin):
 
     def changes(self) -> Iterator[Change]:
         """Everything that happens to it: see `AsyncReply.changes`."""
-        return iterated(self._portal, self._inner.changes())
+        return iterated(self, self._inner.changes())
 
     def __iter__(self) -> Iterator[str]:
         """The text in pieces; raises as `AsyncReply.__aiter__`."""
-        return iterated(self._portal, self._inner.__aiter__())
+        return iterated(self, self._inner.__aiter__())
 
     def __enter__(self) -> "Reply":
         return self
@@ -242,15 +248,15 @@ class Chat(Twin):
             parent=parent,
             policy=policy,
         )
-        return Reply(self._portal, self._portal.call(asked))
+        return Reply(self._portal, self._portal.call(asked), self)
 
     def attach(self, turn: str) -> Reply:
         """The reply of a turn that was asked for earlier: see `AsyncClient.attach`."""
-        return Reply(self._portal, self._portal.call(_made(self._inner.attach, turn)))
+        return Reply(self._portal, self._portal.call(_made(self._inner.attach, turn)), self)
 
     def follow(self, *, after: str | None = None, until: Literal["idle"] | None = None) -> Iterator[Event]:
         """Everything that happens here: see `AsyncClient.follow`."""
-        return iterated(self._portal, self._inner.follow(after=after, until=until))
+        return iterated(self, self._inner.follow(after=after, until=until))
 
     get = waited(AsyncChat.get)
     change = waited(AsyncChat.change)
@@ -339,7 +345,7 @@ class Client(Twin):
             metadata=metadata,
             expire=expire,
         )
-        return Chat(self._portal, self._portal.call(made))
+        return Chat(self._portal, self._portal.call(made), self)
 
     connect = waited(AsyncClient.connect)
     create = waited(AsyncClient.create)
@@ -374,7 +380,7 @@ class Client(Twin):
         Raises:
             Error: it was refused, or there is no server.
         """
-        chat = Chat(self._portal, AsyncChat(self._inner, conversation))
+        chat = Chat(self._portal, AsyncChat(self._inner, conversation), self)
         return chat.say(
             said,
             key=key,
@@ -388,13 +394,13 @@ class Client(Twin):
 
     def attach(self, conversation: str, turn: str) -> Reply:
         """The reply of a turn that was asked for earlier: see `AsyncClient.attach`."""
-        return Reply(self._portal, self._portal.call(_made(self._inner.attach, conversation, turn)))
+        return Reply(self._portal, self._portal.call(_made(self._inner.attach, conversation, turn)), self)
 
     def follow(
         self, conversation: str, *, after: str | None = None, until: Literal["idle"] | None = None
     ) -> Iterator[Event]:
         """Everything that happens in a conversation: see `AsyncClient.follow`."""
-        return iterated(self._portal, self._inner.follow(conversation, after=after, until=until))
+        return iterated(self, self._inner.follow(conversation, after=after, until=until))
 
 
 async def _made(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
