@@ -218,6 +218,26 @@ def test_attach_on_a_terminal_goes_on_with_the_conversation(client: Client, parl
     asyncio.run(story())
 
 
+def test_a_conversation_that_is_deleted_meanwhile_is_followed_by_another(client: Client, parley: Shell) -> None:
+    made = chat(client, "deleted meanwhile", "one")
+
+    async def story() -> None:
+        async with PseudoTerminal([*PARLEY, "chat", "--id", short(made)], parley.env) as screen:
+            await screen.shows("> one")
+            await screen.shows("\n> ")
+            await asyncio.to_thread(made.delete)
+            screen.type("two\r")
+            await screen.shows("was deleted. Your next message begins another.")
+            await screen.shows("> ")
+            screen.type("three\r")
+            await screen.shows("You said: three (1 messages)")
+            await screen.shows("> ")
+            screen.type("\x04")
+            assert await screen.exit() == 0
+
+    asyncio.run(story())
+
+
 def test_the_other_words_of_the_repl(client: Client, parley: Shell, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\nprintf "%s\\nof Italy\\n" "$(cat "$1")" > "$1"\n')

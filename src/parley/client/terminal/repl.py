@@ -14,7 +14,7 @@ from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from parley.client.client import AsyncClient
-from parley.client.errors import Error
+from parley.client.errors import Error, NotFound
 from parley.client.reply import AsyncReply
 from parley.client.terminal import words
 from parley.client.terminal.advice import told
@@ -28,6 +28,8 @@ from parley.client.terminal.screen import Notes, past, screen
 from parley.client.terminal.session import Session
 from parley.client.values import Snapshot
 
+# A conversation in which nothing more can be said.
+GONE = ("conversation_deleted", "conversation_not_found")
 HANG_UP = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -140,6 +142,12 @@ class Repl:
         try:
             place = f"turn {self._session.turns} of {short(reply.conversation)}"
             outcome = await self._live.run(footed=not self._options.quiet, place=place)
+        except NotFound as error:
+            if error.code not in GONE:
+                raise
+            self._session.new()
+            self._notes.complain(f"{error.reason} Your next message begins another.")
+            return
         finally:
             self._live = None
             print()
