@@ -276,6 +276,10 @@ def test_refusals_and_failures_leave_the_repl_alive(tmp_path: Path) -> None:
             server.end(await server.asked(), "failed", error=("upstream_error", "The model is gone."))
             await screen.shows("The model is gone.")
             await screen.shows("> ")
+            screen.type("three\r")
+            server.end(await server.asked())
+            await screen.shows("turn 2 of ")
+            await screen.shows("> ")
             screen.type("\x04")
             assert await screen.exit() == 0
 

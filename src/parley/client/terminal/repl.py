@@ -142,8 +142,10 @@ class Repl:
         try:
             place = f"turn {self._session.turns} of {short(reply.conversation)}"
             outcome = await self._live.run(footed=not self._options.quiet, place=place)
-        except NotFound as error:
-            if error.code not in GONE:
+        except Error as error:
+            if not reply.turn:
+                self._session.turns -= 1  # it was refused, and is no turn
+            if not isinstance(error, NotFound) or error.code not in GONE:
                 raise
             self._session.new()
             self._notes.complain(f"{error.reason} Your next message begins another.")
