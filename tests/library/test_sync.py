@@ -152,6 +152,8 @@ def test_errors_say_what_to_do(client: Client) -> None:
         chat.say("gone")
     with pytest.raises(NotFound, match=r"conversations\(\) lists what there is"):
         client.get("conv_" + 34 * "0")
+    with Client(f"{client.url}/v1") as wrong, pytest.raises(NotFound, match="ends before /api and /v1"):
+        wrong.conversation()
 
 
 @pytest.mark.parametrize("said", ["a\0b", "x" * 3_000_000], ids=["NUL", "too long"])

@@ -98,6 +98,7 @@ ADVICE: dict[type[Error], str] = {
 }
 # By code, where the type says too little.
 ADVICE_BY_CODE = {
+    "not_found": "A server's URL ends before /api and /v1: check --url or PARLEY_URL.",
     "conversation_not_found": "It was deleted, has expired or is not yours: conversations() lists what there is.",
     "turn_not_found": "history() lists the conversation's turns.",
     "model_not_found": "models() lists what there is.",
