@@ -27,6 +27,7 @@ KEYS = {
     "Ctrl-O": "opens the message in $EDITOR",
     "Ctrl-C": "stops the reply and keeps its text; twice at an empty prompt leaves",
     "Ctrl-D": "leaves; the reply goes on, and `parley attach` brings it back",
+    "Ctrl-Z": "suspends; `fg` brings you back, and the reply has gone on",
     "Up, Ctrl-R, Tab": "what was typed before, a search in it, the slash words",
 }
 OTHER_NAMES = {"exit": "bye", "quit": "bye", "?": "help", "clear": "new"}
