@@ -1,4 +1,4 @@
-"""The fork server: a process that has imported what a worker needs, and forks one whenever it is asked to.
+"""The fork server: a process that has imported what workers and web servers need, and forks one when it is asked to.
 
 Four fifths of a worker's start are imports, and while the only worker starts a reply stands still
 (docs/design/0016-fork-server.md). It has one thread, no event loop and no connection, so that a fork of it is like a
@@ -38,7 +38,7 @@ from parley.cli.part import PARLEY
 from parley.store.lifeline import die_with_parent
 
 # What is imported once for all.
-SHARED = ("parley.cli.work", "parley.cli.evict")
+SHARED = ("parley.cli.serve", "parley.cli.work", "parley.cli.evict")
 # How a new process handles what a fork server is deaf to, or woken by.
 HANDLERS: dict[int, Callable[[int, FrameType | None], object] | signal.Handlers] = {
     signal.SIGCHLD: signal.SIG_DFL,

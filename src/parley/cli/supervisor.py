@@ -1,8 +1,8 @@
 """The supervisor: starts the parts, starts again what dies, stops all of them in order.
 
     redis-server     first to start, last to stop; started again on what it kept
+    fork server      what the next two are forked from, as starting one anew takes half a second (`fork_server`)
     parley serve     one or more on one listening socket: while one lives, no connection is refused
-    fork server      what workers are forked from, as starting one anew takes half a second (`fork_server`)
     parley work      one or more; a dead one's turns are freed at once, not when its lease runs out
     parley model-server, when the built-in model is used
 

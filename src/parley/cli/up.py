@@ -58,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
         parts = servers(settings, listener)
         if not choice.models:
             parts.append(model_server(settings))
-        nursery = Nursery(fork_server(settings))
+        nursery = Nursery(fork_server(settings, listener))
         supervisor = Supervisor(
             redis,
             parts,
             workers(settings),
             lambda consumer: free(nursery, consumer),
             lambda: announce(settings, redis, choice, began),
-            nursery if settings.workers else None,
+            nursery,
         )
         return asyncio.run(supervisor.run())
 
@@ -104,7 +104,7 @@ def servers(settings: Settings, listener: socket.socket) -> list[Part]:
     """The web servers; they share one listening socket."""
     number = listener.fileno()
     return [
-        child(f"web server {at + 1}", settings, "serve", "--fd", str(number), descriptors=(number,))
+        Part(f"web server {at + 1}", parley("serve", "--fd", str(number)), forked=True)
         for at in range(settings.serves)
     ]
 
@@ -119,9 +119,9 @@ def workers(settings: Settings) -> list[Part]:
     return [Part(f"worker {at + 1}", parley("work"), forked=True) for at in range(settings.workers)]
 
 
-def fork_server(settings: Settings) -> Part:
-    """What forks the workers, which inherit its settings."""
-    return handed("fork server", settings, FORK_SERVER)
+def fork_server(settings: Settings, listener: socket.socket) -> Part:
+    """What forks the web servers and the workers, which inherit its settings and its socket."""
+    return handed("fork server", settings, FORK_SERVER, (listener.fileno(),))
 
 
 def child(name: str, settings: Settings, *command: str, descriptors: tuple[int, ...] = ()) -> Part:
