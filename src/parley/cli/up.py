@@ -104,8 +104,7 @@ def servers(settings: Settings, listener: socket.socket) -> list[Part]:
     """The web servers; they share one listening socket."""
     number = listener.fileno()
     return [
-        Part(f"web server {at + 1}", parley("serve", "--fd", str(number)), forked=True)
-        for at in range(settings.serves)
+        Part(f"web server {at + 1}", parley("serve", "--fd", str(number)), forked=True) for at in range(settings.serves)
     ]
 
 
