@@ -21,7 +21,7 @@ ASKED = re.compile(rb"(?m)^(?:GET|POST|PATCH|DELETE) (\S+) HTTP/1\.1\r$")
 PRELOADED = set(re.findall(r'<link rel="modulepreload" href="/static/([^"]+)"', (PAGE / "index.html").read_text()))
 # What draws a turn.
 DRAWING = {
-    f"js/{name}.js" for name in ("turn", "status", "markdown", "inline", "grammar", "mend", "paint")
+    f"js/{name}.js" for name in ("turn", "status", "markdown", "inline", "grammar", "mend", "paint", "trouble")
 } | {"vendor/marked.js"}  # fmt: skip
 
 

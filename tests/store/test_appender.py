@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis import exceptions
 
 from parley.core.pieces import Piece
 from parley.core.reply import Reply
 from parley.store.appender import Appender, Writing
+from parley.store.cancelling import cancel
 from tests.redis_servers import binaries
 from tests.store.harness import Bench, bench, run
 
@@ -158,5 +160,38 @@ def test_a_turn_that_is_not_ours_any_more_is_told_once() -> None:
             await asyncio.sleep(0.05)
             assert it.lost == ["lost"]
             assert await it.text() == "a"
+
+    run(main())
+
+
+class Deaf:
+    """A connection that is told to go while it is made, and makes a lost connection of that, as redis-py's can."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def connect(self) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.told += 1
+            raise exceptions.ConnectionError from None
+
+    async def disconnect(self, **_: bool) -> None:
+        pass
+
+
+def test_who_is_told_to_go_while_connecting_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group of tasks tells each of its own once, and waits for it."""
+
+    async def main() -> None:
+        async with bench() as made:
+            deaf = Deaf()
+            monkeypatch.setattr(made.client.connection_pool, "make_connection", lambda: deaf)
+            task = asyncio.create_task(Appender(made.client, made.keys).run())
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(10):
+                await cancel(task)
+            assert deaf.told == 1
 
     run(main())

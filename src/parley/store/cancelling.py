@@ -7,6 +7,13 @@ from typing import Any
 PATIENCE = 0.1
 
 
+def heed() -> None:
+    """Raise the cancellation that this task was told of, if the Redis client has made another error of it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def cancel(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks, again and again, and wait until they have ended, however they do."""
     pending = set(tasks)

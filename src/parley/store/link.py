@@ -13,6 +13,8 @@ from typing import Any, cast
 import hiredis
 import redis.asyncio
 
+from parley.store.cancelling import heed
+
 log = logging.getLogger(__name__)
 
 # How long a reply may take before the connection is taken for dead, in seconds.
@@ -70,6 +72,7 @@ class Link(asyncio.Protocol):
         except BaseException:
             # Half made: nobody else closes it.
             await connection.disconnect(nowait=True)
+            heed()  # who is told to go once would never hear of it again
             raise
         # Kept, as it closes its transport when it is dropped.
         link._writer = connection._writer
