@@ -140,7 +140,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         ("redis+cluster://a/service", "no databases"),
         ("redis+cluster://a?ssl_ca_certs=x", "for TLS"),
         ("redis+cluster://a?sentinel_password=x", "may not have"),
-        ("redis+cluster://[::1", "malformed"),
+        ("redis+cluster://[::1", "must name nodes"),
     ],
 )
 def test_a_malformed_address_is_refused_without_repeating_it(url: str, fault: str) -> None:

@@ -1,7 +1,7 @@
 """A server's address as people write it, checked before anything connects; its password never shows."""
 
 import re
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
 from msgspec import Struct
 
@@ -101,13 +101,10 @@ def watched(url: str) -> Watched | None:
     Raises:
         ValueError: it is malformed. The message repeats nothing of it.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError("a sentinel's host is malformed") from None
+    authority, parts = _split(url)
     if not parts.scheme.endswith("+sentinel"):
         return None
-    who, at, hosts = parts.netloc.rpartition("@")
+    who, at, hosts = authority.rpartition("@")
     sentinels = _hosts(hosts, SENTINEL_PORT)
     if not sentinels:
         raise ValueError("it must name its sentinels as host:port,host:port")
@@ -130,13 +127,10 @@ def clustered(url: str) -> Clustered | None:
     Raises:
         ValueError: it is malformed. The message repeats nothing of it.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError("a node's host is malformed") from None
+    authority, parts = _split(url)
     if not parts.scheme.endswith("+cluster"):
         return None
-    who, at, hosts = parts.netloc.rpartition("@")
+    who, at, hosts = authority.rpartition("@")
     nodes = _hosts(hosts, DEFAULT_PORT)
     if not nodes:
         raise ValueError("it must name nodes of the cluster as host:port,host:port")
@@ -151,10 +145,10 @@ def clustered(url: str) -> Clustered | None:
 
 def redacted(url: str) -> str:
     """The URL for printing: no user, no password."""
-    parts = urlsplit(url)
+    authority, parts = _split(url)
     shown = ("db=", *(f"{name}=" for name in TLS - {"ssl_password"}))
     query = "&".join(part for part in parts.query.split("&") if part.startswith(shown))
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?' * bool(query)}{query}"
+    return f"{parts.scheme}://{authority.rpartition('@')[2]}{parts.path}{'?' * bool(query)}{query}"
 
 
 def validate_prefix(prefix: str) -> str:
@@ -166,6 +160,15 @@ def validate_prefix(prefix: str) -> str:
     if not PREFIX.fullmatch(prefix):
         raise ValueError("a prefix is 1 to 64 characters without braces, spaces, wildcards or control characters")
     return prefix
+
+
+def _split(url: str) -> tuple[str, SplitResult]:
+    """A URL's authority, and its other parts. The authority may list hosts: that is no URL's, and `urlsplit` refuses it
+    where one of them is an IPv6 address (Python 3.11.12 and later, and earlier ones that were mended).
+    """
+    scheme, mark, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return authority, urlsplit(f"{scheme}{mark}{'host' * bool(mark)}{rest[len(authority) :]}")
 
 
 def _hosts(text: str, port: int) -> tuple[tuple[str, int], ...]:
