@@ -110,7 +110,8 @@ def servers(settings: Settings, listener: socket.socket) -> list[Part]:
 
 def model_server(settings: Settings) -> Part:
     """The built-in model, which is the first of the models."""
-    return child("model server", settings, "model-server", "--port", str(urlsplit(settings.models[0].url).port))
+    port = urlsplit(settings.models[0].url).port
+    return handed("model server", settings, parley("model-server", "--port", str(port)))
 
 
 def workers(settings: Settings) -> list[Part]:
@@ -120,15 +121,10 @@ def workers(settings: Settings) -> list[Part]:
 
 def fork_server(settings: Settings, listener: socket.socket) -> Part:
     """What forks the web servers and the workers, which inherit its settings and its socket."""
-    return handed("fork server", settings, FORK_SERVER, (listener.fileno(),))
+    return handed("fork server", settings, FORK_SERVER, listener.fileno())
 
 
-def child(name: str, settings: Settings, *command: str, descriptors: tuple[int, ...] = ()) -> Part:
-    """One of our own verbs as a part that is handed these settings."""
-    return handed(name, settings, parley(*command), descriptors)
-
-
-def handed(name: str, settings: Settings, command: tuple[str, ...], descriptors: tuple[int, ...] = ()) -> Part:
+def handed(name: str, settings: Settings, command: tuple[str, ...], *descriptors: int) -> Part:
     """A part that is handed these settings."""
     handle = handoff.write(settings)
     return Part(name, command, (*descriptors, handle), ((handoff.VARIABLE, str(handle)),))

@@ -7,7 +7,6 @@ import { date, t } from "./i18n.js";
 const SLOW = t("The model took too long.");
 const AWAY = t("The model's server is out of reach.");
 const STORE = t("The server cannot store anything right now.");
-const MISSING = t("This conversation was deleted.");
 
 /** Of a model's side. @type {Record<string, string>} */
 const MODELS = {
@@ -31,9 +30,9 @@ const MODELS = {
 /** Of Parley's own; there is nothing to add. @type {Record<string, string>} */
 const OURS = {
   conversation_busy: t("Too many messages wait in this conversation."),
-  conversation_deleted: MISSING,
+  conversation_deleted: t("This conversation was deleted."),
   conversation_full: t("This conversation has reached its longest length. Begin a new one."),
-  conversation_not_found: MISSING,
+  conversation_not_found: t("There is no such conversation, or its time is over."),
   insufficient_quota: t("Today's tokens are used up."),
   internal_error: t("Something went wrong on the server."),
   message_too_large: t("The message is too long."),
